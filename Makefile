@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# One file, no recursion.  `make help` lists the targets.
+#   BUILD=release|debug|asan|fuzz   what to build, below build/$(BUILD)
+#   DEVELOPER=1                     warnings are errors
+#   V=1                             show the commands
+
+BUILD ?= release
+PREFIX ?= /usr/local
+PKG_CONFIG ?= pkg-config
+PACKAGES := libarchive libcurl jansson zlib yaml-0.1 libcrypto
+O := build/$(BUILD)
+
+ifneq ($(filter-out release debug asan fuzz,$(BUILD)),)
+$(error BUILD is release, debug, asan or fuzz, not '$(BUILD)')
+endif
+
+CPPFLAGS_ALL := -Isrc -Iinclude -I$(O)/gen -D_GNU_SOURCE $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
+CFLAGS ?= -g
+CFLAGS_ALL := -std=c17 -pthread -fno-strict-aliasing -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wvla -Wno-unused-parameter
+LDFLAGS_ALL := -pthread
+LDLIBS_ALL := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
+ifdef DEVELOPER
+CFLAGS_ALL += -Werror
+endif
+ifeq ($(BUILD),release)
+CFLAGS_ALL += -O2
+CPPFLAGS_ALL += -D_FORTIFY_SOURCE=2
+endif
+ifeq ($(BUILD),debug)
+CFLAGS_ALL += -O0
+endif
+ifeq ($(BUILD),asan)
+CFLAGS_ALL += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+LDFLAGS_ALL += -fsanitize=address,undefined
+endif
+ifeq ($(BUILD),fuzz)
+CC := clang
+CFLAGS_ALL += -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+LDFLAGS_ALL += -fsanitize=address,undefined
+endif
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n'
+endif
+
+LIB_SRC := $(sort $(wildcard $(addprefix src/,$(addsuffix /*.c,base image engine cluster manifest flow))))
+CLI_SRC := $(sort $(wildcard src/cli/*.c))
+SCRIPTS := $(sort $(wildcard src/*/*.sh))
+TEST_SRC := $(sort $(wildcard tests/unit/test_*.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+HEADERS := $(sort $(wildcard src/*/*.h include/*.h))
+LIB_OBJ := $(LIB_SRC:%.c=$(O)/%.o)
+CLI_OBJ := $(CLI_SRC:%.c=$(O)/%.o)
+GEN := $(patsubst src/%.sh,$(O)/gen/%.sh.inc,$(SCRIPTS))
+TESTS := $(TEST_SRC:tests/unit/%.c=$(O)/tests/%)
+FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(O)/fuzz/%)
+
+.PHONY: all
+all: $(O)/sidelift ## build build/$(BUILD)/sidelift (the default)
+
+# Rebuild when the compiler or its flags change.
+FLAGS := $(CC) $(CPPFLAGS_ALL) $(CPPFLAGS) $(CFLAGS_ALL) $(CFLAGS) $(LDFLAGS_ALL) $(LDFLAGS) $(LDLIBS_ALL)
+$(O)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(FLAGS)' | cmp -s - $@ || printf '%s\n' '$(FLAGS)' > $@
+
+$(O)/%.o: %.c $(O)/flags | $(GEN)
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CPPFLAGS) $(CFLAGS_ALL) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The scripts that run inside a node, as C string literals.
+$(O)/gen/%.sh.inc: src/%.sh
+	$(say) GEN $@
+	@mkdir -p $(@D)
+	$(Q)sed -e '/^[[:blank:]]*#/d' -e '/^$$/d' -e 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $< > $@.tmp && mv $@.tmp $@
+
+$(O)/libsidelift.a: $(LIB_OBJ)
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
+
+$(O)/sidelift: $(CLI_OBJ) $(O)/libsidelift.a
+	$(say) LINK $@
+	$(Q)$(CC) $(CFLAGS_ALL) $(CFLAGS) $(LDFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL) $(LDLIBS)
+
+$(O)/tests/%: $(O)/tests/unit/%.o $(O)/libsidelift.a
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(CFLAGS) $(LDFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL) -lcmocka $(LDLIBS)
+
+$(O)/fuzz/%: $(O)/tests/fuzz/%.o $(O)/libsidelift.a
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL) $(LDLIBS)
+
+.PHONY: unit-tests
+unit-tests: $(TESTS) ## build the unit tests
+
+.PHONY: fuzzers
+fuzzers: $(FUZZERS) ## build the fuzz targets (BUILD=fuzz)
+
+.PHONY: check-unit
+check-unit: $(TESTS) ## run the unit tests of this BUILD
+	@set -e; for t in $(TESTS); do $$t; done
+
+.PHONY: test
+test: ## install what is needed and run every test
+	@scripts/run-tests.sh
+
+.PHONY: demo
+demo: ## build, bring up a throwaway cluster, load, apply, and fetch what was compiled in
+	@scripts/demo.sh
+
+.PHONY: bench
+bench: ## compare with the real kind; writes build/bench.json
+	@tests/bench/run.sh
+
+.PHONY: deps
+deps: ## install what building needs (Debian)
+	@scripts/install-deps.sh build
+
+.PHONY: check-headers
+check-headers: $(GEN) ## every header compiles alone
+	@for h in $(HEADERS); do echo "#include \"$${h#src/}\"" | sed 's#"include/#"#' | \
+		$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -Werror -fsyntax-only -x c - || { echo "$$h does not compile alone"; exit 1; }; done
+
+.PHONY: install
+install: $(O)/sidelift ## install to $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(O)/sidelift $(DESTDIR)$(PREFIX)/bin/sidelift
+	install -D -m 644 docs/sidelift.1 $(DESTDIR)$(PREFIX)/share/man/man1/sidelift.1
+
+.PHONY: compile_commands.json
+compile_commands.json: ## for editors and clang-tidy
+	@{ echo '['; sep=; for f in $(LIB_SRC) $(CLI_SRC); do \
+		printf '%s{"directory":"%s","file":"%s","command":"%s"}\n' "$$sep" '$(CURDIR)' "$$f" '$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c '"$$f"; sep=,; done; echo ']'; } > $@
+
+.PHONY: clean
+clean: ## remove build/
+	rm -rf build
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1@\2/p' Makefile | column -t -s@
+
+.PHONY: FORCE
+FORCE:
+
+.SECONDARY:
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_SRC:%.c=$(O)/%.d) $(FUZZ_SRC:%.c=$(O)/%.d)
