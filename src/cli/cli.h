@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_CLI_CLI_H
+#define SL_CLI_CLI_H
+
+/*
+ * What the commands share: the global options as they were given, the cancel
+ * token of the process, and the engine and cluster that the options mean.  One
+ * file a command; each ends in a `const struct sl_command`, and one array serves
+ * dispatch and help.
+ */
+
+#include "cli/options.h"
+#include "cluster/cluster.h"
+#include "engine/engine.h"
+
+struct sl_cli {
+	/* global options */
+	const char *docker_host, *node_engine, *kubeconfig, *kube_context, *cluster_name;
+	const char *output, *progress, *timeout;
+	struct sl_strv nodes;
+	bool quiet, help, version;
+	int verbose;
+	/* for the commands */
+	bool json; /* -o json */
+	struct sl_cancel cancel;
+	struct sl_engine engine, node_engine_open;
+	struct sl_cluster cluster;
+};
+
+struct sl_command {
+	const char *name;
+	const char *usage;   /* what follows the name */
+	const char *summary; /* one line, for the list */
+	const char *help;    /* more, for its own help */
+	const struct sl_option *options;
+	size_t n_options;
+	/* Returns the exit code; an error to be printed goes to @err (its status then
+	 * decides, and the return value is ignored). */
+	int (*run)(int argc, char **argv, struct sl_cli *cli, struct sl_error *err);
+};
+
+extern const struct sl_command sl_command_load;
+extern const struct sl_command sl_command_rewrite;
+
+/* Parse a command's own options, mixed with the global ones, into @values. */
+int sl_cli_parse(struct sl_cli *cli, const struct sl_command *command, int argc, char **argv, void *values,
+		 int *first, struct sl_error *err) SL_MUST_CHECK;
+
+/* Open the engine that has the images (once); and find the cluster among those
+ * of the engine that runs the nodes (--node-engine, else the same). */
+int sl_cli_engine(struct sl_cli *cli, struct sl_error *err) SL_MUST_CHECK;
+int sl_cli_cluster(struct sl_cli *cli, struct sl_error *err) SL_MUST_CHECK;
+
+/* Flush standard output; SL_FAILED when what was printed did not arrive. */
+int sl_cli_flush(struct sl_error *err) SL_MUST_CHECK;
+
+/* "12.3 MB" */
+const char *sl_human_bytes(uint64_t bytes, char text[16]);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+#define JSON_VERSION 1
+
+static const char *outcome_name(enum sl_outcome outcome)
+{
+	static const char *const names[] = { "pending", "present", "loaded", "failed" };
+	return names[outcome];
+}
+
+static const char *presence_name(enum sl_presence presence)
+{
+	static const char *const names[] = { "present", "name", "config", "layers" };
+	return names[presence];
+}
+
+/* ---- JSON ---- */
+
+static json_t *image_json(const struct sl_image *image)
+{
+	return json_pack("{s:s, s:s*, s:s, s:i}", "requested", image->requested, "name", image->name, "digest",
+			 image->config.text, "layers", (int)image->n_layers);
+}
+
+static json_t *node_json(const struct sl_load *load, const struct sl_load_node *node)
+{
+	json_t *todo = json_array();
+	for (size_t i = 0; node->todo && i < load->n_images; i++)
+		json_array_append_new(todo, json_pack("{s:s, s:s, s:i}", "image", load->images[i].name, "lacks",
+						      presence_name(node->todo[i].presence), "missingLayers",
+						      (int)node->todo[i].n_missing));
+	json_t *json = json_pack("{s:s, s:s, s:I, s:i, s:f, s:o}", "name", node->node->name, "outcome",
+				 outcome_name(node->outcome), "bytesSent", (json_int_t)node->bytes_total, "layersSent",
+				 (int)node->layers_sent, "seconds", node->seconds, "images", todo);
+	if (node->error.message[0] && node->outcome == SL_OUTCOME_FAILED)
+		json_object_set_new(json, "error", json_string(node->error.message));
+	return json;
+}
+
+static void print_json(const char *kind, const struct sl_load *load, const struct sl_error *failure)
+{
+	sl_autojson json_t *images = json_array(), *nodes = json_array();
+	for (size_t i = 0; i < load->n_images; i++)
+		json_array_append_new(images, image_json(&load->images[i]));
+	for (size_t k = 0; k < load->n_nodes; k++)
+		json_array_append_new(nodes, node_json(load, &load->nodes[k]));
+	sl_autojson json_t *all = json_pack("{s:i, s:s, s:O, s:O}", "version", JSON_VERSION, "kind", kind, "images", images,
+					    "nodes", nodes);
+	if (load->cluster)
+		json_object_set_new(all, "cluster", json_pack("{s:s, s:s, s:s*}", "provider", load->cluster->provider, "name",
+							      load->cluster->name, "context", load->cluster->context));
+	if (load->exporter_name)
+		json_object_set_new(all, "exporter", json_string(load->exporter_name));
+	if (failure)
+		json_object_set_new(all, "error", json_pack("{s:i, s:s}", "exitCode", sl_status_exit_code(failure->status),
+							    "message", failure->message));
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	putchar('\n');
+}
+
+/* ---- for people ---- */
+
+static void print_images(const struct sl_load *load)
+{
+	for (size_t i = 0; i < load->n_images; i++) {
+		const struct sl_image *image = &load->images[i];
+		const char *digest = sl_digest_known(&image->config) ? sl_digest_hex(&image->config) : "(digest not known yet)";
+		printf("%s  %.12s  %zu layer%s\n", image->name, digest, image->n_layers, image->n_layers == 1 ? "" : "s");
+	}
+}
+
+static int widest(const struct sl_load *load)
+{
+	size_t width = 0;
+	for (size_t k = 0; k < load->n_nodes; k++)
+		width = strlen(load->nodes[k].node->name) > width ? strlen(load->nodes[k].node->name) : width;
+	return (int)width;
+}
+
+void sl_report_load(const struct sl_cli *cli, const struct sl_load *load, const struct sl_error *failure)
+{
+	char size[16];
+	if (cli->json) {
+		print_json("LoadResult", load, failure);
+		return;
+	}
+	if (cli->quiet && !failure)
+		return;
+	print_images(load);
+	for (size_t k = 0; k < load->n_nodes; k++) {
+		const struct sl_load_node *node = &load->nodes[k];
+		printf("  %-*s  ", widest(load), node->node->name);
+		if (node->outcome == SL_OUTCOME_PRESENT)
+			printf("present already\n");
+		else if (node->outcome == SL_OUTCOME_LOADED)
+			printf("loaded: %zu layer%s, %s in %.2f s\n", node->layers_sent, node->layers_sent == 1 ? "" : "s",
+			       sl_human_bytes(node->bytes_total, size), node->seconds);
+		else
+			printf("FAILED: %s\n", node->error.message[0] ? node->error.message : "not tried");
+	}
+}
+
+void sl_report_plan(const struct sl_cli *cli, const struct sl_load *load)
+{
+	if (cli->json) {
+		print_json("LoadPlan", load, NULL);
+		return;
+	}
+	print_images(load);
+	for (size_t k = 0; k < load->n_nodes; k++) {
+		const struct sl_load_node *node = &load->nodes[k];
+		printf("  %s\n", node->node->name);
+		if (node->outcome == SL_OUTCOME_FAILED)
+			printf("    cannot be loaded into: %s\n", node->error.message);
+		for (size_t i = 0; node->todo && i < load->n_images; i++) {
+			const struct sl_todo *todo = &node->todo[i];
+			printf("    %s: ", load->images[i].name);
+			if (todo->presence == SL_PRESENT)
+				printf("present already, nothing to send\n");
+			else if (todo->presence == SL_PRESENT_UNNAMED)
+				printf("only the name is missing\n");
+			else if (todo->presence == SL_PRESENT_LAYERS)
+				printf("every layer is there; the config is new\n");
+			else
+				printf("lacks %zu of %zu layers\n", todo->n_missing, load->images[i].n_layers);
+		}
+		for (size_t i = 0; node->todo && node->target && i < load->n_images; i++)
+			for (size_t j = 0; j < load->images[i].n_layers; j++)
+				if (!sl_target_has_chain(node->target, &load->images[i].layers[j].chain_id))
+					printf("      send layer %zu  %s\n", j + 1, load->images[i].layers[j].diff_id.text);
+	}
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_CLI_REPORT_H
+#define SL_CLI_REPORT_H
+
+/* What a load came to, on standard output: for people, or as one JSON object
+ * (docs/sidelift.1, "JSON"). */
+
+#include "cli/cli.h"
+#include "flow/load.h"
+
+/* @failure: the error that ends the command, or NULL. */
+void sl_report_load(const struct sl_cli *cli, const struct sl_load *load, const struct sl_error *failure);
+
+/* What would be done. */
+void sl_report_plan(const struct sl_cli *cli, const struct sl_load *load);
+
+#endif

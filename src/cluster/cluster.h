@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_CLUSTER_CLUSTER_H
+#define SL_CLUSTER_CLUSTER_H
+
+/*
+ * A local cluster and its nodes, as the engine that runs the node containers
+ * shows them, and the proof that a kube context means it.
+ *
+ * Only local clusters are touched.  A context counts as one when its server
+ * address is one that the cluster's own containers publish
+ * (sl_cluster_select()) and its CA is the one on the node (sl_guard_check());
+ * a name that looks right is not enough.
+ */
+
+#include <stdbool.h>
+
+#include "base/strv.h"
+#include "cluster/kubeconfig.h"
+#include "engine/engine.h"
+
+struct sl_node {
+	char *name;
+	char *container; /* its ID on the engine of the nodes */
+	bool control_plane;
+	bool running;
+	bool chosen;     /* to be loaded into (--node) */
+	char *state;     /* the engine's word: "running", "exited", "paused" */
+	struct sl_strv endpoints; /* "127.0.0.1:41235": where its API server is published */
+};
+
+struct sl_cluster {
+	const char *provider; /* "kind"; static */
+	char *name;
+	char *evidence;       /* why this one */
+	const struct sl_engine *engine; /* that runs the nodes; borrowed */
+	struct sl_node *nodes;
+	size_t n_nodes;
+	struct sl_strv endpoints; /* of a load balancer in front */
+	/* where a kube context led here: what must be proven still */
+	char *context; /* NULL when the cluster was named by --cluster, or is the only one */
+	char *ca;      /* PEM from the kubeconfig */
+};
+
+void sl_cluster_release(struct sl_cluster *cluster);
+void sl_clusters_free(struct sl_cluster *clusters, size_t n);
+
+/* A kind of cluster: how its nodes are found.  A new one is a new file and a line
+ * in the table in cluster.c. */
+struct sl_provider {
+	const char *name;
+	/* Append the clusters that @engine runs to *clusters [*n]. */
+	int (*find)(const struct sl_engine *engine, struct sl_cluster **clusters, size_t *n, struct sl_error *err);
+	/* Where the API server's CA lies in a control-plane node. */
+	const char *ca_path;
+};
+
+extern const struct sl_provider sl_provider_kind;
+
+const struct sl_provider *sl_provider_by_name(const char *name);
+
+struct sl_cluster_options {
+	const char *kubeconfig;   /* --kubeconfig, or NULL */
+	const char *kube_context; /* --kube-context, or NULL */
+	const char *cluster;      /* --cluster PROVIDER/NAME, or NULL */
+	const struct sl_strv *nodes; /* --node; empty: all */
+};
+
+/* Find the cluster that the options and the kubeconfig mean, among those that
+ * @engine runs.  SL_REFUSED when the context is not one of them; SL_NOT_FOUND
+ * when there is none; SL_FAILED when several could be meant (all named).
+ * The nodes are those chosen by --node, and always in the engine's order by
+ * name with the control plane first. */
+int sl_cluster_select(const struct sl_engine *engine, const struct sl_cluster_options *options,
+		      struct sl_cluster *out, struct sl_error *err) SL_MUST_CHECK;
+
+/* Whether @node_ca (PEM read from a control-plane node) is the CA that the
+ * context trusts.  0, or -1 with SL_REFUSED. */
+int sl_guard_check(const struct sl_cluster *cluster, const char *node_ca, struct sl_error *err) SL_MUST_CHECK;
+
+/* What a user does about a context that is not provably local; static. */
+const char *sl_guard_advice(void);
+
+/* For providers: append a node; a new cluster.  NULL when memory is out. */
+struct sl_cluster *sl_clusters_get(struct sl_cluster **clusters, size_t *n, const char *provider, const char *name,
+				   const struct sl_engine *engine);
+struct sl_node *sl_cluster_add_node(struct sl_cluster *cluster);
+
+#endif

@@ -1,0 +1,179 @@
+# The node's side of a load into containerd.  sidelift runs it as
+#
+#	sh -c SCRIPT sidelift TOKEN CA-FILE
+#
+# with one command a line on standard input.  Words hold no blanks, quotes or
+# wildcards; the caller sees to that.  Each answer ends, on standard output and
+# on standard error, with a line "TOKEN EXIT-CODE".  When the input ends without
+# "bye", whatever stopped sidelift, this script takes back what is half done.
+#
+# Commands (sections of an answer are separated by a line "TOKEN"):
+#	look SNAPSHOTTER [FILTER...]  facts; all names; the records that match a filter
+#	                          and their manifests; snapshots; containerd's configuration
+#	image FILTER...           records
+#	names [FILTER]            names only
+#	content DIGEST...         blobs, in sections
+#	contents FILTER           blobs and their labels
+#	snapshots SNAPSHOTTER     committed snapshots: chain IDs
+#	stage SNAPSHOTTER         import the archive in the following frames, whose
+#	                          names are staging names
+#	publish SNAPSHOTTER       import the archive in the following frames
+#	label DIGEST KEY=VALUE... label a blob
+#	untag NAME...             remove names
+#	forget                    nothing is half done any more
+#	kept NAME...              the records of configs that were there before
+#	sweep NAME...             remove staging names whose process is gone
+#	gc                        collect garbage now
+#	par COMMAND ;; COMMAND... several of them at once
+#	check SNAPSHOTTER FILTER... records; snapshots
+#	bye                       everything is done
+#
+# A frame is a line with a number of bytes, and the bytes; 0 ends them.
+set -f
+token=$1 ca=$2
+staged= kept=
+staging=sidelift.invalid/staging/p$$:
+c() { ctr -n k8s.io "$@"; }
+frames() {
+	while IFS= read -r n && [ "$n" -gt 0 ]; do
+		dd bs=65536 iflag=count_bytes,fullblock count="$n" status=none || return
+	done
+}
+# Deleting a lease synchronously is the way to have garbage collected that
+# touches no image.
+gc() {
+	c leases create --id "sidelift-gc-$token" >/dev/null && c leases rm --sync "sidelift-gc-$token" >/dev/null
+}
+target() {
+	c images ls "name==\"$1\"" 2>/dev/null | sed -n '2s/^[^ ]* *[^ ]* *\([^ ]*\).*/\1/p'
+}
+# The CRI plugin gives every image a second record, named by its config.
+config_of() {
+	c content get "$1" 2>/dev/null | tr -d '\n\t ' | sed -n 's/.*"config":{[^}]*"digest":"\(sha256:[0-9a-f]*\)".*/\1/p'
+}
+# Remove staging names, and the CRI plugin's records of them unless they stood
+# there before or another name has the same image.
+remove() {
+	doomed=
+	for name in "$@"; do
+		digest=$(target "$name")
+		[ -n "$digest" ] || continue
+		config=$(config_of "$digest")
+		others=$(c images ls -q "target.digest==\"$digest\"" | grep -v -x -F -e "$name" -e "${config:-none}")
+		doomed="$doomed $name"
+		case " $kept " in *" $config "*) ;; *) [ -n "$others" ] || doomed="$doomed $config" ;; esac
+	done
+	[ -n "$doomed" ] || return 0
+	# the CRI plugin may be about to add its record: more than once
+	for try in 1 2 3 4 5; do
+		c images rm --sync $doomed >/dev/null 2>&1
+		sleep 0.1
+	done
+}
+sweep() {
+	for name in "$@"; do
+		pid=${name##*/p}
+		pid=${pid%%:*}
+		grep -q sidelift "/proc/$pid/cmdline" 2>/dev/null || remove "$name"
+	done
+}
+par() {
+	pids= part=
+	for word in "$@" ";;"; do
+		if [ "$word" = ";;" ]; then
+			run $part &
+			pids="$pids $!"
+			part=
+		else
+			part="$part $word"
+		fi
+	done
+	worst=0
+	for pid in $pids; do
+		wait "$pid" || worst=$?
+	done
+	return "$worst"
+}
+records() {
+	[ $# -gt 0 ] || return 0
+	found=$(c images ls "$@") || return
+	echo "$found"
+	for digest in $(echo "$found" | sed 1d | sed 's/^[^ ]* *[^ ]* *\([^ ]*\).*/\1/' | sort -u); do
+		echo "$token"
+		echo "$digest"
+		c content get "$digest"
+		echo
+	done
+}
+look() {
+	snapshotter=$1
+	shift
+	echo "pid=$$"
+	echo "arch=$(uname -m)"
+	echo "ctr=$(ctr --version 2>&1)"
+	dd if=/dev/null iflag=count_bytes,fullblock count=0 status=none 2>/dev/null && echo "dd=ok"
+	echo "$token"
+	cat "$ca" 2>/dev/null
+	echo "$token"
+	# what is slow runs beside the rest: its output waits in the pipe
+	containerd config dump 2>/dev/null | grep -E '^ *\[|snapshotter|discard_unpacked_layers' | {
+		c snapshots --snapshotter "$snapshotter" ls | {
+			names=$(c images ls -q) || exit
+			echo "$names"
+			echo "$token"
+			cat
+			echo "$token"
+			records "$@"
+		} || exit
+		echo "$token config"
+		cat
+	}
+}
+run() {
+	command=$1
+	shift
+	case $command in
+	look) look "$@" ;;
+	image) c images ls "$@" ;;
+	names) c images ls -q "$@" ;;
+	content)
+		for digest in "$@"; do
+			c content get "$digest" || return
+			echo
+			echo "$token"
+		done ;;
+	contents) c content ls "$@" ;;
+	snapshots) c snapshots --snapshotter "$1" ls ;;
+	stage)
+		staged=yes
+		frames | c images import --snapshotter "$1" - ;;
+	kept) kept="$*" ;;
+	publish) frames | c images import --snapshotter "$1" - ;;
+	label) c content label "$@" ;;
+	forget) staged= ;;
+	untag) c images rm "$@" >/dev/null ;;
+	sweep) sweep "$@" ;;
+	gc) gc ;;
+	par) par "$@" ;;
+	check)
+		snapshotter=$1
+		shift
+		c snapshots --snapshotter "$snapshotter" ls | {
+			c images ls "$@" || exit
+			echo "$token"
+			cat
+		} ;;
+	*)
+		echo "unknown command $command" >&2
+		return 2 ;;
+	esac
+}
+while IFS= read -r line; do
+	[ "$line" != bye ] || exit 0
+	run $line
+	rc=$?
+	printf '\n%s %d\n' "$token" "$rc"
+	printf '\n%s %d\n' "$token" "$rc" >&2
+done
+exec >/dev/null 2>&1
+[ -z "$staged" ] || { remove $(c images ls -q "name~=\"^$staging\""); gc; }

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/target.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct sl_node *node,
+				 const struct sl_image *images, size_t n, struct sl_error *err)
+{
+	if (!node->running) {
+		sl_error_set(err, SL_FAILED, "it is not running (%s); start it: docker start %s", node->state, node->name);
+		return NULL;
+	}
+	/* every kind node runs containerd; the choice by node comes with the others */
+	struct sl_target *target = sl_target_containerd(cluster, node, err);
+	if (!target)
+		return NULL;
+	if (target->ops->look(target, images, n, err) < 0) {
+		sl_target_close(target, true);
+		return NULL;
+	}
+	sl_info("node '%s': containerd %s, %s, snapshotter %s%s, %zu snapshots, %zu names", node->name, target->version,
+		target->architecture, target->snapshotter, target->discards ? ", discards unpacked layers" : "",
+		target->n_chains, target->names.n);
+	return target;
+}
+
+enum sl_presence sl_target_presence(const struct sl_target *target, const struct sl_image *image)
+{
+	return target->ops->presence(target, image);
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(((const struct sl_digest *)a)->text, ((const struct sl_digest *)b)->text);
+}
+
+bool sl_target_has_chain(const struct sl_target *target, const struct sl_digest *chain_id)
+{
+	return target->n_chains && bsearch(chain_id, target->chains, target->n_chains, sizeof(*chain_id), compare);
+}
+
+/* From a listing of snapshots: lines KEY [PARENT] KIND. */
+int sl_target_set_chains(struct sl_target *target, char *listing, struct sl_error *err)
+{
+	size_t n = 0, size = 0;
+	struct sl_digest *chains = NULL;
+	char *save = NULL;
+	for (char *line = strtok_r(listing, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		struct sl_digest digest;
+		size_t key = strcspn(line, " \t");
+		if (!strstr(line + key, "Committed"))
+			continue;
+		line[key] = '\0';
+		if (!sl_digest_parse(line, &digest))
+			continue;
+		if (n == size) {
+			size = size ? size * 2 : 64;
+			struct sl_digest *bigger = realloc(chains, size * sizeof(*chains));
+			if (!bigger) {
+				free(chains);
+				return sl_error_nomem(err);
+			}
+			chains = bigger;
+		}
+		chains[n++] = digest;
+	}
+	if (n)
+		qsort(chains, n, sizeof(*chains), compare);
+	free(target->chains);
+	target->chains = chains;
+	target->n_chains = n;
+	return 0;
+}
+
+int sl_target_layer(struct sl_target *target, const struct sl_digest *diff_id, int64_t size, struct sl_error *err)
+{
+	return target->ops->layer(target, diff_id, size, err);
+}
+
+int sl_target_data(struct sl_target *target, const void *data, size_t len, struct sl_error *err)
+{
+	return target->ops->data(target, data, len, err);
+}
+
+int sl_target_commit(struct sl_target *target, const struct sl_image *const *images, size_t n, struct sl_error *err)
+{
+	return target->ops->commit(target, images, n, err);
+}
+
+int sl_target_sideloaded(struct sl_target *target, struct sl_strv *names, struct sl_error *err)
+{
+	return target->ops->sideloaded(target, names, err);
+}
+
+void sl_target_release(struct sl_target *target)
+{
+	free(target->version);
+	free(target->architecture);
+	free(target->snapshotter);
+	free(target->ca);
+	free(target->chains);
+	sl_strv_release(&target->names);
+}
+
+void sl_target_close(struct sl_target *target, bool done)
+{
+	if (target)
+		target->ops->close(target, done);
+}

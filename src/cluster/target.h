@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_CLUSTER_TARGET_H
+#define SL_CLUSTER_TARGET_H
+
+/*
+ * A node with its runtime, opened for a load: what it holds, and the way in.
+ *
+ *	1. sl_target_open() asks the node all that a plan needs, in one go;
+ *	2. where layers are missing: sl_target_layer(), _data() for each, in any order;
+ *	3. sl_target_commit() makes the names stand for the images and has the node
+ *	   confirm it; nothing is visible under a name before;
+ *	4. sl_target_close() - without a commit the node takes back what is half done.
+ *
+ * One thread uses a target at a time.  A new kind of runtime is a new file with
+ * its own ops and a line in the table in target.c.
+ */
+
+#include "cluster/cluster.h"
+#include "image/image.h"
+
+/* What a node has of one image. */
+enum sl_presence {
+	SL_PRESENT,        /* the name stands for this config and it is unpacked */
+	SL_PRESENT_UNNAMED,/* only the name is missing, or stands for something else */
+	SL_PRESENT_LAYERS, /* every layer, but not the config */
+	SL_PRESENT_PART,   /* some layers are missing */
+};
+
+struct sl_target;
+
+struct sl_target_ops {
+	const char *runtime;
+	int (*look)(struct sl_target *target, const struct sl_image *images, size_t n, struct sl_error *err);
+	enum sl_presence (*presence)(const struct sl_target *target, const struct sl_image *image);
+	int (*layer)(struct sl_target *target, const struct sl_digest *diff_id, int64_t size, struct sl_error *err);
+	int (*data)(struct sl_target *target, const void *data, size_t len, struct sl_error *err);
+	int (*commit)(struct sl_target *target, const struct sl_image *const *images, size_t n, struct sl_error *err);
+	int (*sideloaded)(struct sl_target *target, struct sl_strv *names, struct sl_error *err);
+	void (*close)(struct sl_target *target, bool done);
+};
+
+struct sl_target {
+	const struct sl_target_ops *ops;
+	const struct sl_node *node;  /* borrowed */
+	char *version;               /* of the runtime: "1.6.20" */
+	char *architecture;          /* amd64 */
+	char *snapshotter;
+	char *ca;                    /* PEM of a control plane's CA; "" elsewhere */
+	bool discards;               /* its configuration wants unpacked layers' blobs gone */
+	struct sl_digest *chains;    /* unpacked, sorted */
+	size_t n_chains;
+	struct sl_strv names;        /* of all images, as the runtime knows them */
+	uint64_t sent;               /* bytes written into the node so far */
+};
+
+/* Open @node of @cluster and see what it has of @images [@n] (0: of nothing in
+ * particular).  The caller closes it; NULL with @err. */
+struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct sl_node *node,
+				 const struct sl_image *images, size_t n, struct sl_error *err) SL_MUST_CHECK;
+
+enum sl_presence sl_target_presence(const struct sl_target *target, const struct sl_image *image);
+bool sl_target_has_chain(const struct sl_target *target, const struct sl_digest *chain_id);
+
+/* Begin a layer blob of @size bytes; @diff_id may be empty (not known yet).
+ * Then give it exactly @size bytes. */
+int sl_target_layer(struct sl_target *target, const struct sl_digest *diff_id, int64_t size,
+		    struct sl_error *err) SL_MUST_CHECK;
+int sl_target_data(struct sl_target *target, const void *data, size_t len, struct sl_error *err) SL_MUST_CHECK;
+
+/* Make the images' names stand for them.  Each image has its manifest, unless it
+ * is SL_PRESENT_UNNAMED; its layers are there or were given.  Returns when the
+ * node has confirmed it. */
+int sl_target_commit(struct sl_target *target, const struct sl_image *const *images, size_t n,
+		     struct sl_error *err) SL_MUST_CHECK;
+
+/* Append the names that sidelift loaded and that still stand for what it
+ * loaded. */
+int sl_target_sideloaded(struct sl_target *target, struct sl_strv *names, struct sl_error *err) SL_MUST_CHECK;
+
+/* Close and free.  Unless @done, the node takes back what is half done and is
+ * waited for.  NULL is fine. */
+void sl_target_close(struct sl_target *target, bool done);
+
+/* The table's entries. */
+struct sl_target *sl_target_containerd(const struct sl_cluster *cluster, const struct sl_node *node,
+				       struct sl_error *err) SL_MUST_CHECK;
+
+/* For implementations. */
+void sl_target_release(struct sl_target *target);
+int sl_target_set_chains(struct sl_target *target, char *listing, struct sl_error *err) SL_MUST_CHECK;
+
+#endif

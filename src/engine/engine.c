@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/engine.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "image/reference.h"
+
+/* The newest API that was read for; an older engine is asked in its own. */
+#define API_MAJOR 1
+#define API_MINOR 44
+#define API_MINOR_MIN 24
+
+char *sl_engine_locate(const struct sl_engine_options *options, const char **evidence)
+{
+	const char *env = getenv("DOCKER_HOST");
+	/* docker contexts come between DOCKER_HOST and the default */
+	if (options->host) {
+		*evidence = "--docker-host";
+		return strdup(options->host);
+	}
+	if (env && *env) {
+		*evidence = "DOCKER_HOST";
+		return strdup(env);
+	}
+	*evidence = "the default socket";
+	return strdup("unix:///var/run/docker.sock");
+}
+
+void sl_engine_release(struct sl_engine *engine)
+{
+	sl_endpoint_release(&engine->endpoint);
+	free(engine->version);
+	free(engine->architecture);
+	*engine = (struct sl_engine){ 0 };
+}
+
+int sl_engine_refused(int status, const struct sl_buf *answer, struct sl_error *err)
+{
+	sl_autojson json_t *json = json_loadb(sl_buf_text(answer), answer->len, 0, NULL);
+	const char *message = sl_json_str(json, "message");
+	return sl_error_set(err, status == 404 ? SL_NOT_FOUND : SL_FAILED, "the engine says: %s",
+			    message ? message : answer->len ? sl_buf_text(answer) : "nothing");
+}
+
+/* A GET whose answer is JSON; NULL with @err. */
+static json_t *get_json(const struct sl_engine *engine, const char *what, const char *path, struct sl_error *err)
+{
+	sl_autobuf struct sl_buf answer = SL_BUF_INIT;
+	sl_autofree char *full = NULL;
+	if (asprintf(&full, "%s%s", engine->api, path) < 0) {
+		full = NULL;
+		sl_error_nomem(err);
+		return NULL;
+	}
+	int status = sl_http_request(&engine->endpoint, "GET", full, NULL, &answer, err);
+	if (status < 0)
+		return NULL;
+	if (status != 200) {
+		sl_engine_refused(status, &answer, err);
+		return NULL;
+	}
+	return sl_json_parse(answer.data, answer.len, what, err);
+}
+
+static int negotiate(struct sl_engine *engine, const json_t *version, struct sl_error *err)
+{
+	const char *api = sl_json_str(version, "ApiVersion");
+	int major = 0, minor = 0;
+	if (!api || sscanf(api, "%d.%d", &major, &minor) != 2 || major != API_MAJOR)
+		return sl_error_set(err, SL_FAILED, "what answers at %s is no Docker engine (it names no API version)",
+				    engine->endpoint.url);
+	if (minor < API_MINOR_MIN)
+		return sl_error_set(err, SL_FAILED, "the engine at %s speaks API %s; at least %d.%d is needed",
+				    engine->endpoint.url, api, API_MAJOR, API_MINOR_MIN);
+	snprintf(engine->api, sizeof(engine->api), "/v%d.%d", API_MAJOR, minor < API_MINOR ? minor : API_MINOR);
+	return 0;
+}
+
+int sl_engine_open(struct sl_engine *engine, const char *url, const struct sl_cancel *cancel, struct sl_error *err)
+{
+	*engine = (struct sl_engine){ 0 };
+	if (sl_endpoint_parse(url, &engine->endpoint, err) < 0)
+		return -1;
+	engine->endpoint.cancel = cancel;
+	sl_autojson json_t *version = get_json(engine, "the engine's version", "/version", err);
+	if (!version || negotiate(engine, version, err) < 0) {
+		sl_engine_release(engine);
+		return -1;
+	}
+	const char *text = sl_json_str(version, "Version"), *arch = sl_json_str(version, "Arch");
+	engine->version = strdup(text ? text : "?");
+	engine->architecture = strdup(arch ? arch : "");
+	if (!engine->version || !engine->architecture) {
+		sl_engine_release(engine);
+		return sl_error_nomem(err);
+	}
+	sl_info("engine %s: version %s, API %s", url, engine->version, engine->api + 1);
+	return 0;
+}
+
+/* Does one of the names that the engine knows for the image stand for @canonical? */
+static bool is_named(const json_t *info, const char *canonical)
+{
+	static const char *const lists[] = { "RepoTags", "RepoDigests" };
+	for (size_t l = 0; l < 2; l++) {
+		size_t i;
+		json_t *item;
+		json_array_foreach(json_object_get(info, lists[l]), i, item) {
+			struct sl_reference reference;
+			const char *text = json_string_value(item);
+			if (!text || sl_reference_parse(text, &reference, NULL) < 0)
+				continue;
+			sl_autofree char *known = sl_reference_canonical(&reference);
+			sl_reference_release(&reference);
+			if (known && !strcmp(known, canonical))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* An ID (or its beginning) was given where a name is needed. */
+static bool is_id(const json_t *info, const char *reference)
+{
+	const char *id = sl_json_str(info, "Id");
+	const char *hex = id && !strncmp(id, "sha256:", 7) ? id + 7 : id;
+	size_t len = strlen(reference);
+	return (id && !strncmp(id, reference, len)) || (hex && len >= 4 && !strncmp(hex, reference, len));
+}
+
+static int refuse_id(const json_t *info, const char *reference, struct sl_error *err)
+{
+	const char *tag = json_string_value(json_array_get(json_object_get(info, "RepoTags"), 0));
+	if (tag)
+		return sl_error_set(err, SL_USAGE, "'%s' is an image ID; a pod refers to an image by name, so name it: %s",
+				    reference, tag);
+	return sl_error_set(err, SL_USAGE, "'%s' is the ID of an image without a name; give it one: docker tag %s NAME:TAG",
+			    reference, reference);
+}
+
+static int take_inspect(const struct sl_engine *engine, const json_t *info, struct sl_image *image,
+			struct sl_error *err)
+{
+	const char *id = sl_json_str(info, "Id"), *os = sl_json_str(info, "Os");
+	const char *arch = sl_json_str(info, "Architecture"), *variant = sl_json_str(info, "Variant");
+	const json_t *layers = json_object_get(json_object_get(info, "RootFS"), "Layers");
+	if (!id || !os || !arch)
+		return sl_error_set(err, SL_FAILED, "the engine's answer about image '%s' lacks Id, Os or Architecture",
+				    image->requested);
+	/* podman leaves the prefix away */
+	if (asprintf(&image->id, "%s%s", strchr(id, ':') ? "" : "sha256:", id) < 0)
+		image->id = NULL;
+	image->os = strdup(os);
+	image->architecture = strdup(arch);
+	if (variant && *variant)
+		image->variant = strdup(variant);
+	image->engine_size = sl_json_int(info, "Size", 0);
+	if (!image->id || !image->os || !image->architecture)
+		return sl_error_nomem(err);
+	/* with the containerd image store (API 1.48 and later say so by a Descriptor,
+	 * earlier ones by a repo digest that equals it) the ID is a manifest's or an
+	 * index's digest, and only the export tells the config's */
+	const char *driver = sl_json_str(json_object_get(info, "GraphDriver"), "Name");
+	bool manifest_id = json_object_get(info, "Descriptor") ||
+			   !driver || !*driver || !strcmp(driver, "overlayfs");
+	if (!manifest_id)
+		sl_digest_parse(image->id, &image->config);
+	if (layers && sl_image_set_layers(image, layers, err) < 0)
+		return -1;
+	if (!layers)
+		return sl_image_set_layers(image, NULL, err);
+	return 0;
+}
+
+int sl_engine_inspect(const struct sl_engine *engine, const char *reference, struct sl_image *image,
+		      struct sl_error *err)
+{
+	*image = (struct sl_image){ 0 };
+	struct sl_reference parsed;
+	struct sl_error bad = SL_ERROR_INIT;
+	bool valid = sl_reference_parse(reference, &parsed, &bad) == 0;
+	/* an ID is no reference, but the engine knows it: ask, to give the better error */
+	if (!valid && strspn(reference, "0123456789abcdefsh:") != strlen(reference)) {
+		if (err)
+			*err = bad;
+		return -1;
+	}
+	image->requested = strdup(reference);
+	image->name = valid ? sl_reference_canonical(&parsed) : strdup("");
+	if (valid)
+		sl_reference_release(&parsed);
+	sl_autofree char *path = NULL;
+	if (!image->requested || !image->name || asprintf(&path, "/images/%s/json", reference) < 0) {
+		path = NULL;
+		sl_image_release(image);
+		return sl_error_nomem(err);
+	}
+	sl_autojson json_t *info = get_json(engine, "the engine's answer about an image", path, err);
+	int rc = -1;
+	if (!info && err && err->status == SL_NOT_FOUND && !strstr(err->message, "no engine"))
+		sl_error_set(err, SL_NOT_FOUND, "no image '%s' in the engine at %s; build it, or see 'docker images'",
+			     reference, engine->endpoint.url);
+	else if (info && (!valid || (!is_named(info, image->name) && is_id(info, reference))))
+		refuse_id(info, reference, err);
+	else if (info)
+		rc = take_inspect(engine, info, image, err);
+	if (rc < 0)
+		sl_image_release(image);
+	return rc;
+}
+
+/* @text with everything but unreserved characters as %XX; NULL without memory. */
+static char *escape(const char *text)
+{
+	sl_autobuf struct sl_buf buf = SL_BUF_INIT;
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+		if (isalnum(c) || strchr("-._~", c))
+			sl_buf_add(&buf, text, 1);
+		else
+			sl_buf_printf(&buf, "%%%02X", c);
+	}
+	return buf.failed ? NULL : sl_buf_steal(&buf);
+}
+
+json_t *sl_engine_containers(const struct sl_engine *engine, const char *label, struct sl_error *err)
+{
+	sl_autojson json_t *filter = json_pack("{s:[s]}", "label", label);
+	sl_autofree char *text = filter ? json_dumps(filter, JSON_COMPACT) : NULL;
+	sl_autofree char *escaped = text ? escape(text) : NULL;
+	sl_autofree char *path = NULL;
+	if (!escaped || asprintf(&path, "/containers/json?all=1&filters=%s", escaped) < 0) {
+		path = NULL;
+		sl_error_nomem(err);
+		return NULL;
+	}
+	json_t *list = get_json(engine, "the engine's list of containers", path, err);
+	if (list && !json_is_array(list)) {
+		json_decref(list);
+		sl_error_set(err, SL_FAILED, "the engine's list of containers is not a list");
+		return NULL;
+	}
+	return list;
+}
+
+struct sl_http_response *sl_engine_save(const struct sl_engine *engine, const struct sl_image *images, size_t n,
+					struct sl_error *err)
+{
+	sl_autobuf struct sl_buf path = SL_BUF_INIT;
+	sl_buf_printf(&path, "%s/images/get?", engine->api);
+	int64_t size = 0;
+	for (size_t i = 0; i < n; i++) {
+		sl_buf_printf(&path, "%snames=%s", i ? "&" : "", images[i].id);
+		size += images[i].engine_size;
+	}
+	if (path.failed) {
+		sl_error_nomem(err);
+		return NULL;
+	}
+	int status = 0;
+	/* the daemon writes every layer to a temporary folder before the first byte
+	 * comes: silence in proportion to the size is normal */
+	int64_t silence = SL_HTTP_SILENCE + size / 5000;
+	struct sl_http_response *response = sl_http_open(&engine->endpoint, "GET", path.data, NULL, 0, silence, &status, err);
+	if (!response || status == 200)
+		return response;
+	sl_autobuf struct sl_buf answer = SL_BUF_INIT;
+	answer.max = 65536;
+	const void *data;
+	ssize_t len;
+	while ((len = sl_http_read(response, &data, SL_HTTP_SILENCE, NULL)) > 0)
+		if (sl_buf_add(&answer, data, (size_t)len) < 0)
+			break;
+	sl_http_close(response);
+	sl_engine_refused(status, &answer, err);
+	return NULL;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_ENGINE_ENGINE_H
+#define SL_ENGINE_ENGINE_H
+
+/*
+ * A Docker engine, or what speaks its API: where it is, what it says of its
+ * images and containers, and processes inside containers.
+ *
+ *	1. sl_engine_locate() decides the address;
+ *	2. sl_engine_open() asks the engine for its versions;
+ *	3. the rest may be called from several threads.
+ */
+
+#include <jansson.h>
+
+#include "base/remote.h"
+#include "engine/http.h"
+#include "image/image.h"
+
+struct sl_engine {
+	struct sl_endpoint endpoint;
+	const char *evidence; /* why this address: "DOCKER_HOST", ...; static */
+	char api[16];         /* "/v1.41" */
+	char *version;        /* the server's own: "20.10.24" */
+	char *architecture;   /* Go's spelling: amd64 */
+};
+
+struct sl_engine_options {
+	const char *host; /* --docker-host, or NULL */
+};
+
+/* Work out the engine's address, from the options, DOCKER_HOST and the default
+ * socket, in docker's own order.  The caller frees; *evidence says which it was.
+ * NULL when memory is out. */
+char *sl_engine_locate(const struct sl_engine_options *options, const char **evidence);
+
+/* Connect to @url and agree on an API version.  @cancel is borrowed. */
+int sl_engine_open(struct sl_engine *engine, const char *url, const struct sl_cancel *cancel,
+		   struct sl_error *err) SL_MUST_CHECK;
+void sl_engine_release(struct sl_engine *engine);
+
+/* What the engine says of image @reference: requested, name (canonical), id,
+ * platform, layers, and the config's digest where the engine's ID is it.
+ * SL_NOT_FOUND when it has no such image; SL_USAGE when @reference is an ID. */
+int sl_engine_inspect(const struct sl_engine *engine, const char *reference, struct sl_image *image,
+		      struct sl_error *err) SL_MUST_CHECK;
+
+/* Containers (running and stopped) that have label @label ("key" or
+ * "key=value"), as the API lists them.  The caller decrefs; NULL on failure. */
+json_t *sl_engine_containers(const struct sl_engine *engine, const char *label, struct sl_error *err) SL_MUST_CHECK;
+
+/* Start @argv (NULL-terminated) in container @id with its three streams
+ * attached.  The caller frees the remote; NULL on failure. */
+struct sl_remote *sl_engine_exec(const struct sl_engine *engine, const char *id, const char *const *argv,
+				 struct sl_error *err) SL_MUST_CHECK;
+
+/* Begin GET /images/get for the images' IDs; see sl_http_open(). */
+struct sl_http_response *sl_engine_save(const struct sl_engine *engine, const struct sl_image *images, size_t n,
+					struct sl_error *err) SL_MUST_CHECK;
+
+/* An error from an answer that is no success: its JSON "message", else its
+ * text. */
+int sl_engine_refused(int status, const struct sl_buf *answer, struct sl_error *err);
+
+#endif

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flow/load.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "image/reference.h"
+
+void sl_load_release(struct sl_load *load)
+{
+	for (size_t k = 0; k < load->n_nodes; k++) {
+		sl_target_close(load->nodes[k].target, true);
+		sl_feed_release(&load->nodes[k].feed);
+		free(load->nodes[k].todo);
+	}
+	free(load->nodes);
+	sl_exporter_free(load->exporter);
+	for (size_t i = 0; i < load->n_images; i++)
+		sl_image_release(&load->images[i]);
+	free(load->images);
+	*load = (struct sl_load){ 0 };
+}
+
+/* ---- what is to be loaded ---- */
+
+static bool same_name_before(const struct sl_load *load, const struct sl_image *image)
+{
+	for (size_t i = 0; i < load->n_images; i++)
+		if (!strcmp(load->images[i].name, image->name))
+			return true;
+	return false;
+}
+
+int sl_load_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err)
+{
+	sl_autobuf struct sl_buf missing = SL_BUF_INIT;
+	size_t n_missing = 0;
+	load->images = calloc(references->n, sizeof(*load->images));
+	if (!load->images)
+		return sl_error_nomem(err);
+	for (size_t i = 0; i < references->n; i++) {
+		struct sl_error why = SL_ERROR_INIT;
+		struct sl_image *image = &load->images[load->n_images];
+		if (sl_engine_inspect(load->engine, references->items[i], image, &why) == 0) {
+			if (same_name_before(load, image))
+				sl_image_release(image);
+			else
+				load->n_images++;
+		} else if (why.status == SL_NOT_FOUND && strncmp(why.message, "no image", 8) == 0) {
+			sl_buf_printf(&missing, "%s'%s'", n_missing++ ? ", " : "", references->items[i]);
+		} else {
+			if (err)
+				*err = why;
+			return -1;
+		}
+	}
+	if (n_missing)
+		return sl_error_set(err, SL_NOT_FOUND, "no image %s in the engine at %s; build it there, or point DOCKER_HOST at the engine "
+				    "that has it; nothing was loaded", sl_buf_text(&missing), load->engine->endpoint.url);
+	return 0;
+}
+
+/* Names in an archive are canonical already or short; both mean what Kubernetes
+ * means by them. */
+int sl_load_name_images(struct sl_load *load, struct sl_error *err)
+{
+	for (size_t i = 0; i < load->n_images; i++) {
+		struct sl_image *image = &load->images[i];
+		struct sl_reference reference;
+		if (!image->name)
+			return sl_error_set(err, SL_FAILED, "%s: image %s has no name in it; save it by name: docker save NAME",
+					    load->archive, image->config.text);
+		if (sl_reference_parse(image->name, &reference, err) < 0)
+			return sl_error_wrap(err, "%s", load->archive);
+		char *canonical = sl_reference_canonical(&reference);
+		sl_reference_release(&reference);
+		if (!canonical)
+			return sl_error_nomem(err);
+		free(image->name);
+		image->name = canonical;
+	}
+	return 0;
+}
+
+int sl_load_archive(struct sl_load *load, struct sl_error *err)
+{
+	load->exporter = sl_exporter_archive(load->archive, NULL, NULL, 0, load->cancel, err);
+	if (!load->exporter)
+		return -1;
+	load->images = load->exporter->images;
+	load->n_images = load->exporter->n_images;
+	return load->images ? sl_load_name_images(load, err) : 0;
+}
+
+/* ---- what the nodes have ---- */
+
+struct opener {
+	struct sl_load *load;
+	struct sl_load_node *node;
+	pthread_t thread;
+	bool started;
+};
+
+static void *open_node(void *ctx)
+{
+	struct opener *opener = ctx;
+	struct sl_load_node *node = opener->node;
+	node->target = sl_target_open(opener->load->cluster, node->node, opener->load->images, opener->load->n_images,
+				      &node->error);
+	if (!node->target)
+		node->outcome = SL_OUTCOME_FAILED;
+	return NULL;
+}
+
+/* Open every node that is neither open nor done. */
+static int open_nodes(struct sl_load *load, struct sl_error *err)
+{
+	struct opener *openers = calloc(load->n_nodes, sizeof(*openers));
+	if (!openers)
+		return sl_error_nomem(err);
+	for (size_t k = 0; k < load->n_nodes; k++) {
+		openers[k] = (struct opener){ .load = load, .node = &load->nodes[k] };
+		if (load->nodes[k].target || load->nodes[k].outcome != SL_OUTCOME_PENDING)
+			continue;
+		openers[k].started = pthread_create(&openers[k].thread, NULL, open_node, &openers[k]) == 0;
+		if (!openers[k].started)
+			open_node(&openers[k]);
+	}
+	for (size_t k = 0; k < load->n_nodes; k++)
+		if (openers[k].started)
+			pthread_join(openers[k].thread, NULL);
+	free(openers);
+	return 0;
+}
+
+/* The CA of a control plane: of one that is open, or read for the purpose. */
+static int prove(const struct sl_load *load, struct sl_error *err)
+{
+	const struct sl_cluster *cluster = load->cluster;
+	if (!cluster->context)
+		return 0;
+	for (size_t k = 0; k < load->n_nodes; k++)
+		if (load->nodes[k].target && load->nodes[k].node->control_plane)
+			return sl_guard_check(cluster, load->nodes[k].target->ca, err);
+	for (size_t i = 0; i < cluster->n_nodes; i++) {
+		const struct sl_node *node = &cluster->nodes[i];
+		if (!node->control_plane || !node->running)
+			continue;
+		struct sl_target *target = sl_target_open(cluster, node, NULL, 0, err);
+		if (!target)
+			return sl_error_wrap(err, "node '%s'", node->name);
+		int rc = sl_guard_check(cluster, target->ca, err);
+		sl_target_close(target, true);
+		return rc;
+	}
+	return sl_error_set(err, SL_REFUSED, "no control plane of %s cluster '%s' is running, so it cannot be proven that context '%s' is it",
+			    cluster->provider, cluster->name, cluster->context);
+}
+
+int sl_load_open(struct sl_load *load, struct sl_error *err)
+{
+	const struct sl_cluster *cluster = load->cluster;
+	load->started = sl_now();
+	load->nodes = calloc(cluster->n_nodes, sizeof(*load->nodes));
+	if (!load->nodes)
+		return sl_error_nomem(err);
+	for (size_t i = 0; i < cluster->n_nodes; i++)
+		if (cluster->nodes[i].chosen)
+			load->nodes[load->n_nodes++].node = &cluster->nodes[i];
+	if (open_nodes(load, err) < 0)
+		return -1;
+	if (sl_cancelled(load->cancel))
+		return sl_error_set(err, SL_INTERRUPTED, "interrupted");
+	size_t n_open = 0;
+	for (size_t k = 0; k < load->n_nodes; k++)
+		n_open += load->nodes[k].target != NULL;
+	if (!n_open) {
+		if (err && load->n_nodes) {
+			*err = load->nodes[0].error;
+			sl_error_wrap(err, "node '%s'", load->nodes[0].node->name);
+		}
+		return load->n_nodes ? -1 : sl_error_set(err, SL_NOT_FOUND, "cluster %s/%s has no nodes", cluster->provider, cluster->name);
+	}
+	return prove(load, err);
+}
+
+/* ---- the load itself ---- */
+
+/* Repeating helps where an import broke or could not be verified; not where the
+ * disk is full, the export failed or the user said stop. */
+static bool worth_repeating(const struct sl_load *load, const struct sl_load_node *node)
+{
+	if (node->detached)
+		return true;
+	return node->outcome == SL_OUTCOME_FAILED && node->tries == 1 && node->error.status != SL_NOSPACE &&
+	       node->error.status != SL_INTERRUPTED && !sl_cancelled(load->cancel);
+}
+
+/* Reopen what is to be repeated; how many. */
+static size_t prepare_repeat(struct sl_load *load, struct sl_error *err)
+{
+	size_t n = 0;
+	for (size_t k = 0; k < load->n_nodes; k++) {
+		struct sl_load_node *node = &load->nodes[k];
+		if (!worth_repeating(load, node))
+			continue;
+		if (!node->detached) {
+			sl_warn("node '%s': %s; trying once more with the whole image", node->node->name, node->error.message);
+			node->whole = true;
+		}
+		node->outcome = SL_OUTCOME_PENDING;
+		node->detached = false;
+		n++;
+	}
+	if (n && (open_nodes(load, err) < 0 || sl_load_plan(load, err) < 0))
+		return 0;
+	return n;
+}
+
+static int conclude(const struct sl_load *load, struct sl_error *err)
+{
+	size_t good = 0, bad = 0;
+	const struct sl_load_node *first = NULL;
+	for (size_t k = 0; k < load->n_nodes; k++) {
+		if (load->nodes[k].outcome == SL_OUTCOME_FAILED) {
+			first = first ? first : &load->nodes[k];
+			bad++;
+		} else {
+			good++;
+		}
+	}
+	if (!bad)
+		return 0;
+	sl_error_set(err, good ? SL_PARTIAL : SL_FAILED, "node '%s': %s", first->node->name, first->error.message);
+	return -1;
+}
+
+int sl_load_run(struct sl_load *load, struct sl_error *err)
+{
+	bool pipe = load->archive && !load->images;
+	load->started = sl_now();
+	for (int pass = 0; pass < 2; pass++) {
+		struct sl_error why = SL_ERROR_INIT;
+		int rc = sl_load_stream(load, &why);
+		if (sl_cancelled(load->cancel))
+			return sl_error_set(err, SL_INTERRUPTED, "interrupted; what was half done is taken back");
+		/* when every node broke off, what they said is the cause */
+		if (rc < 0 && why.status != SL_CLOSED) {
+			if (err)
+				*err = why;
+			return -1;
+		}
+		sl_exporter_free(load->exporter);
+		load->exporter = NULL;
+		if (pipe || !prepare_repeat(load, err))
+			break;
+	}
+	return conclude(load, err);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_FLOW_LOAD_H
+#define SL_FLOW_LOAD_H
+
+/*
+ * Loading images into the nodes of a cluster:
+ *
+ *	sl_load_images()   what is to be loaded: inspected, or found in an archive
+ *	sl_load_open()     what each node has, all nodes at once; the guard
+ *	sl_load_plan()     what each node lacks
+ *	sl_load_run()      one export, every node fed at once, names moved, verified;
+ *	                   what failed is repeated once with the whole image
+ *
+ * A `struct sl_load` is filled in that order and read by whoever reports.  Fields
+ * marked atomic may be read by another thread while sl_load_run() works.
+ */
+
+#include <stdatomic.h>
+
+#include "cluster/target.h"
+#include "engine/exporter.h"
+#include "flow/feed.h"
+
+enum sl_outcome {
+	SL_OUTCOME_PENDING,
+	SL_OUTCOME_PRESENT, /* it had everything already */
+	SL_OUTCOME_LOADED,
+	SL_OUTCOME_FAILED,
+};
+
+enum sl_phase { SL_PHASE_WAITING, SL_PHASE_SENDING, SL_PHASE_UNPACKING, SL_PHASE_DONE };
+
+/* What a node is to get for one image. */
+struct sl_todo {
+	enum sl_presence presence;
+	size_t n_missing;   /* layers it lacks, before the load */
+};
+
+struct sl_load_node {
+	const struct sl_node *node;
+	struct sl_target *target;  /* NULL once closed, or when opening failed */
+	struct sl_todo *todo;      /* one per image */
+	bool whole;                /* send every layer, whatever it seems to have */
+	enum sl_outcome outcome;
+	struct sl_error error;     /* why it failed */
+	size_t layers_sent;
+	uint64_t bytes_total;      /* that went into it, all tries */
+	double seconds;            /* from the start of sl_load_run() to its answer */
+	int tries;
+	/* while running */
+	struct sl_feed feed;
+	bool feeding, detached;
+	size_t n_owed;             /* layers that it waits for */
+	int64_t alone_ms;          /* time in which only it kept the export waiting */
+	atomic_int phase;          /* enum sl_phase */
+	atomic_uint_fast64_t sent; /* bytes of this try */
+};
+
+struct sl_load {
+	const struct sl_engine *engine; /* that has the images; borrowed, NULL with an archive */
+	const struct sl_cluster *cluster; /* borrowed */
+	const struct sl_cancel *cancel; /* borrowed; may be NULL */
+	const char *archive;            /* -i FILE; borrowed */
+	struct sl_image *images;        /* NULL while only the end of a pipe can tell */
+	size_t n_images;
+	struct sl_exporter *exporter;   /* open already, for an archive */
+	const char *exporter_name;      /* the one that was used; NULL when none was needed */
+	struct sl_load_node *nodes;
+	size_t n_nodes;
+	int64_t started;
+	atomic_uint_fast64_t exported;  /* bytes that came out of the source */
+};
+
+void sl_load_release(struct sl_load *load);
+
+/* Inspect @references.  SL_NOT_FOUND names all that the engine lacks. */
+int sl_load_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err) SL_MUST_CHECK;
+
+/* Or: look into load->archive. */
+int sl_load_archive(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+
+/* Open the chosen nodes, all at once, and prove that the context means this
+ * cluster.  A node that cannot be opened is marked failed; -1 when none could be,
+ * or when the guard refuses. */
+int sl_load_open(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+
+/* Work out what each node lacks; SL_FAILED when an image cannot run on a node. */
+int sl_load_plan(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+
+/* Do it.  0 when every node has the images now; -1 with SL_PARTIAL when some
+ * have, SL_FAILED when none has; each node says why. */
+int sl_load_run(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+
+/* For the parts of the flow: does @node lack the layer, does it need anything? */
+bool sl_load_wants(const struct sl_load *load, const struct sl_load_node *node, const struct sl_digest *diff_id);
+bool sl_load_needs_export(const struct sl_load *load, const struct sl_load_node *node);
+
+/* Give every image of an archive its canonical name. */
+int sl_load_name_images(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+
+/* One pass of the export over the pending nodes (flow/stream.c).  SL_CLOSED when
+ * no node took it to the end. */
+int sl_load_stream(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+
+/* Images that @node is still to be given; their number, into @list. */
+size_t sl_load_due(const struct sl_load *load, const struct sl_load_node *node, const struct sl_image **list);
+
+#endif
