@@ -35,6 +35,7 @@ static const struct sl_option global_options[] = {
 #define N_GLOBAL (sizeof(global_options) / sizeof(global_options[0]))
 
 static struct sl_cancel *signal_cancel;
+static int64_t started_at; /* for -v */
 
 /* The first signal asks everything to stop and clean up; a second one ends it. */
 static void on_signal(int signo)
@@ -58,7 +59,10 @@ static void install_signals(struct sl_cancel *cancel)
 
 static void print_log(enum sl_log_level level, const char *line, void *ctx)
 {
-	fprintf(stderr, level == SL_LOG_WARN ? "sidelift: warning: %s\n" : "sidelift: %s\n", line);
+	if (level == SL_LOG_WARN)
+		fprintf(stderr, "sidelift: warning: %s\n", line);
+	else
+		fprintf(stderr, "sidelift: %5.3f %s\n", (double)(sl_now() - started_at) / 1000, line);
 }
 
 /* "90s", "5m", "1500ms", "90" */
@@ -159,7 +163,7 @@ static int run(struct sl_cli *cli, int argc, char **argv, struct sl_error *err)
 		printf("sidelift %s\n", SIDELIFT_VERSION);
 		return sl_cli_flush(err) < 0;
 	}
-	if (first == argc || (cli->help && first == argc)) {
+	if (first == argc) {
 		if (!cli->help)
 			return sl_error_set(err, SL_USAGE, "no command; see sidelift --help");
 		print_help();
@@ -191,6 +195,7 @@ int main(int argc, char **argv)
 	/* libarchive reads UTF-8 names by the locale */
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))
 		setlocale(LC_CTYPE, "");
+	started_at = sl_now();
 	struct sl_cli cli = { .cancel = SL_CANCEL_INIT };
 	struct sl_error err = SL_ERROR_INIT;
 	int code = run(&cli, argc, argv, &err);

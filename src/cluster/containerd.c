@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/gzip.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "cluster/session.h"
@@ -320,7 +321,7 @@ static int to_session(struct containerd *self, const void *data, size_t len, str
 			sl_session_failed(&self->session, "ctr images import", 1, err);
 		return -1;
 	}
-	self->target.sent += len;
+	self->target.sent = self->session.remote->sent;
 	return 0;
 }
 
@@ -352,25 +353,25 @@ static int send_frame(struct containerd *self, int64_t more, struct sl_error *er
 	return 0;
 }
 
+/* Send what was captured as the last frame, gzipped: headers and padding of small
+ * members are most of it. */
+static int send_last_frame(struct containerd *self, struct sl_error *err)
+{
+	sl_autobuf struct sl_buf packed = SL_BUF_INIT;
+	char line[32];
+	if (sl_gzip(self->capture.data, self->capture.len, &packed, err) < 0)
+		return -1;
+	sl_buf_clear(&self->capture);
+	int len = snprintf(line, sizeof(line), "z%zu\n", packed.len);
+	return to_session(self, line, (size_t)len, err) < 0 || to_session(self, packed.data, packed.len, err) < 0 ||
+	       to_session(self, "0\n", 2, err) < 0 ? -1 : 0;
+}
+
 /* The name that stands in for image @i until it is unpacked; the script's process
  * is part of it, so that a later run knows whether it is still alive. */
 static void staging_name(const struct containerd *self, size_t i, char *name, size_t size)
 {
 	snprintf(name, size, STAGING "/p%s:%s-%zu", self->pid, self->session.token, i);
-}
-
-/* Tell the script which of the CRI plugin's own records were there before, so
- * that it leaves them alone should it have to clean up. */
-static int tell_kept(struct containerd *self, struct sl_error *err)
-{
-	sl_autostrv struct sl_strv words = SL_STRV_INIT;
-	int bad = sl_strv_add(&words, "kept");
-	for (size_t i = 0; i < self->target.names.n; i++)
-		if (!strncmp(self->target.names.items[i], "sha256:", 7))
-			bad |= sl_strv_add(&words, self->target.names.items[i]);
-	if (bad)
-		return sl_error_nomem(err);
-	return sl_session_callv(&self->session, ANSWER_LIMIT, (const char *const *)words.items, words.n, err);
 }
 
 /* More images than this in one call nobody loads. */
@@ -379,10 +380,19 @@ static int tell_kept(struct containerd *self, struct sl_error *err)
 static int begin_staging(struct containerd *self, struct sl_error *err)
 {
 	const char *words[] = { "stage", self->target.snapshotter };
-	if (tell_kept(self, err) < 0 || new_archive(self, err) < 0)
+	if (new_archive(self, err) < 0)
 		return -1;
 	self->staging = true;
 	return sl_session_send(&self->session, words, 2, err);
+}
+
+/* Have the script remember which of the CRI plugin's own records are there, so
+ * that it leaves them alone should it have to clean up. */
+static int containerd_prepare(struct sl_target *target, struct sl_error *err)
+{
+	struct containerd *self = containerd_of(target);
+	int code = sl_session_call(&self->session, ANSWER_LIMIT, err, "keep", NULL);
+	return code < 0 ? -1 : 0; /* no record at all makes grep fail */
 }
 
 static int containerd_layer(struct sl_target *target, const struct sl_digest *diff_id, int64_t size,
@@ -438,10 +448,10 @@ static int put_blob(struct containerd *self, const struct sl_digest *digest, con
 	return put_member(self, name, data, len);
 }
 
-/* The end of an archive: configs, manifests and the index that gives them
- * @names; in one frame, and the empty frame. */
+/* The end of an archive: configs and manifests (@blobs: unless the node has them),
+ * and the index that gives them @names. */
 static int send_documents(struct containerd *self, const struct sl_image *const *images, const char *const *names,
-			  size_t n, struct sl_error *err)
+			  size_t n, bool blobs, struct sl_error *err)
 {
 	static const char oci_layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 	sl_autobuf struct sl_buf index = SL_BUF_INIT;
@@ -450,7 +460,7 @@ static int send_documents(struct containerd *self, const struct sl_image *const 
 	int rc = 0;
 	self->capturing = true;
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		if (images[i]->manifest_text)
+		if (blobs && images[i]->manifest_text)
 			rc = put_blob(self, &images[i]->config, images[i]->config_text, images[i]->config_len) |
 			     put_blob(self, &images[i]->manifest, images[i]->manifest_text, images[i]->manifest_len);
 	}
@@ -459,7 +469,7 @@ static int send_documents(struct containerd *self, const struct sl_image *const 
 	self->capturing = false;
 	if (rc)
 		return sl_error_nomem(err);
-	return send_frame(self, 0, err) < 0 || to_session(self, "0\n", 2, err) < 0 ? -1 : 0;
+	return send_last_frame(self, err);
 }
 
 /* ---- the name moves last ---- */
@@ -472,24 +482,11 @@ static int finish_staging(struct containerd *self, const struct sl_image *const 
 		staging_name(self, i, names[i], sizeof(names[i]));
 		pointers[i] = names[i];
 	}
-	if (send_documents(self, images, pointers, n, err) < 0)
+	if (send_documents(self, images, pointers, n, true, err) < 0)
 		return -1;
 	int64_t limit = UNPACK_LIMIT + (int64_t)(self->layer_bytes / 2000);
 	int code = sl_session_receive(&self->session, limit, err);
 	return code > 0 ? sl_session_failed(&self->session, "ctr images import", code, err) : code;
-}
-
-static int publish(struct containerd *self, const struct sl_image *const *images, size_t n, struct sl_error *err)
-{
-	const char *words[] = { "publish", self->target.snapshotter };
-	const char *names[IMAGES_MAX];
-	for (size_t i = 0; i < n; i++)
-		names[i] = images[i]->name;
-	if (new_archive(self, err) < 0 || sl_session_send(&self->session, words, 2, err) < 0 ||
-	    send_documents(self, images, names, n, err) < 0)
-		return -1;
-	int code = sl_session_receive(&self->session, UNPACK_LIMIT, err);
-	return code > 0 ? sl_session_failed(&self->session, "ctr images import of the manifest", code, err) : code;
 }
 
 /* Without what a word of a command cannot hold. */
@@ -518,97 +515,128 @@ static char *label_for(const struct sl_image *image)
 	return text.failed ? NULL : sl_buf_steal(&text);
 }
 
+static int add_label_words(struct sl_strv *words, bool separated, const struct sl_image *image, const char *label)
+{
+	int bad = separated ? sl_strv_add(words, ";;") : 0;
+	return bad | sl_strv_add(words, "label") | sl_strv_add(words, image->config.text) |
+	       sl_strv_add(words, "dev.sidelift=1") | (label ? sl_strv_add(words, label) : -1);
+}
+
+/* Move the names, and write down meanwhile who loaded the images. */
+static int publish(struct containerd *self, const struct sl_image *const *images, size_t n, struct sl_error *err)
+{
+	sl_autostrv struct sl_strv words = SL_STRV_INIT;
+	const char *names[IMAGES_MAX];
+	int bad = sl_strv_add(&words, "publish") | sl_strv_add(&words, self->target.snapshotter);
+	for (size_t i = 0; i < n; i++) {
+		sl_autofree char *label = label_for(images[i]);
+		names[i] = images[i]->name;
+		/* a config that comes with this archive can be labelled only after it */
+		if (!self->staging && images[i]->manifest_text)
+			continue;
+		bad |= add_label_words(&words, words.n > 2, images[i], label);
+	}
+	if (bad)
+		return sl_error_nomem(err);
+	if (new_archive(self, err) < 0 || sl_session_send(&self->session, (const char *const *)words.items, words.n, err) < 0 ||
+	    send_documents(self, images, names, n, !self->staging, err) < 0)
+		return -1;
+	int code = sl_session_receive(&self->session, UNPACK_LIMIT, err);
+	return code > 0 ? sl_session_failed(&self->session, "ctr images import of the manifest", code, err) : code;
+}
+
 /* Words that let the layers' blobs of @image go: the manifest no longer refers to
  * them, so the next collection takes them if nobody else does. */
 static int add_release_words(struct sl_strv *words, const struct sl_image *image)
 {
 	char word[64];
-	int bad = sl_strv_add(words, ";;") | sl_strv_add(words, "label") | sl_strv_add(words, image->manifest.text);
+	int bad = sl_strv_add(words, "label") | sl_strv_add(words, image->manifest.text);
 	for (size_t i = 0; i < image->n_layers; i++) {
 		snprintf(word, sizeof(word), "containerd.io/gc.ref.content.l.%zu=", i);
 		bad |= sl_strv_add(words, word);
 	}
-	return bad;
+	return bad | sl_strv_add(words, ";;");
 }
 
-static int add_unstage_words(const struct containerd *self, struct sl_strv *words, size_t n)
+static int add_untag_words(const struct containerd *self, struct sl_strv *words, size_t n)
 {
-	int bad = sl_strv_add(words, ";;") | sl_strv_add(words, "untag");
+	int bad = sl_strv_add(words, "untag");
 	for (size_t i = 0; i < n; i++) {
 		char name[96];
 		staging_name(self, i, name, sizeof(name));
 		bad |= sl_strv_add(words, name);
 	}
+	return bad | sl_strv_add(words, ";;");
+}
+
+static int add_check_words(const struct containerd *self, struct sl_strv *words, const char *command,
+			   const struct sl_image *const *images, size_t n)
+{
+	char filter[512];
+	int bad = sl_strv_add(words, command) | sl_strv_add(words, self->target.snapshotter);
+	for (size_t i = 0; i < n; i++) {
+		snprintf(filter, sizeof(filter), "name==\"%s\"", images[i]->name);
+		bad |= sl_strv_add(words, filter);
+	}
 	return bad;
 }
 
-/* Everything that follows the move of the names and needs no order: who loaded
- * it, no staging names, no needless blobs. */
+/* Compare what the node answered with what was to be; *managed: the CRI plugin
+ * has noticed, too. */
+static int compare(struct containerd *self, const struct sl_image *const *images, size_t n, bool *managed,
+		   struct sl_error *err)
+{
+	char *at = NULL;
+	char *records = sl_session_section(&self->session, &at), *snapshots = sl_session_section(&self->session, &at);
+	if (!records || !snapshots || take_records(self, records, err) < 0 ||
+	    sl_target_set_chains(&self->target, snapshots, err) < 0)
+		return -1;
+	*managed = true;
+	for (size_t i = 0; i < n; i++) {
+		const struct record *record = find_record(self, images[i]->name);
+		struct sl_digest chain = sl_image_chain(images[i]);
+		if (!record || !sl_digest_equal(&record->manifest, &images[i]->manifest))
+			return sl_error_set(err, SL_FAILED, "after the load '%s' does not stand for the image there", images[i]->name);
+		if (sl_digest_known(&chain) && !sl_target_has_chain(&self->target, &chain))
+			return sl_error_set(err, SL_FAILED, "after the load '%s' is not unpacked there", images[i]->name);
+		*managed = *managed && record->managed;
+	}
+	return 0;
+}
+
+/* The rest, which needs no order, at once: no staging names, no needless blobs,
+ * and the node is asked what the names stand for now - until its CRI plugin knows
+ * as well, for a pod that is created a moment earlier would meet the old image. */
 static int settle(struct containerd *self, const struct sl_image *const *images, size_t n, struct sl_error *err)
 {
-	sl_autostrv struct sl_strv words = SL_STRV_INIT;
+	sl_autostrv struct sl_strv words = SL_STRV_INIT, again = SL_STRV_INIT;
 	int bad = sl_strv_add(&words, "par");
 	for (size_t i = 0; i < n; i++) {
 		sl_autofree char *label = label_for(images[i]);
-		bad |= i ? sl_strv_add(&words, ";;") : 0;
-		bad |= sl_strv_add(&words, "label") | sl_strv_add(&words, images[i]->config.text) |
-		       (label ? sl_strv_add(&words, "dev.sidelift=1") | sl_strv_add(&words, label) : -1);
 		if (self->target.discards && images[i]->manifest_text && images[i]->n_layers)
 			bad |= add_release_words(&words, images[i]);
+		if (!self->staging && images[i]->manifest_text)
+			bad |= add_label_words(&words, false, images[i], label) | sl_strv_add(&words, ";;");
 	}
 	if (self->staging)
-		bad |= add_unstage_words(self, &words, n);
+		bad |= add_untag_words(self, &words, n);
+	bad |= add_check_words(self, &words, "confirm", images, n) | add_check_words(self, &again, "check", images, n);
 	if (bad)
 		return sl_error_nomem(err);
-	int code = sl_session_callv(&self->session, ANSWER_LIMIT, (const char *const *)words.items, words.n, err);
-	if (code > 0)
-		return sl_session_failed(&self->session, "recording the load", code, err);
-	if (code < 0 || !self->staging)
-		return code;
-	self->staging = false;
-	return sl_session_call(&self->session, ANSWER_LIMIT, err, "forget", NULL);
-}
-
-/* Ask the node what the names stand for now. */
-static int verify(struct containerd *self, const struct sl_image *const *images, size_t n, struct sl_error *err)
-{
-	sl_autostrv struct sl_strv words = SL_STRV_INIT;
-	int bad = sl_strv_add(&words, "check") | sl_strv_add(&words, self->target.snapshotter);
-	char filter[512];
-	for (size_t i = 0; i < n; i++) {
-		snprintf(filter, sizeof(filter), "name==\"%s\"", images[i]->name);
-		bad |= sl_strv_add(&words, filter);
-	}
-	if (bad)
-		return sl_error_nomem(err);
+	const struct sl_strv *ask = &words;
 	int64_t deadline = sl_now() + CRI_LIMIT;
-	for (;;) {
-		int code = sl_session_callv(&self->session, ANSWER_LIMIT, (const char *const *)words.items, words.n, err);
+	for (bool managed = false; !managed; ask = &again) {
+		int code = sl_session_callv(&self->session, ANSWER_LIMIT, (const char *const *)ask->items, ask->n, err);
 		if (code)
 			return code < 0 ? -1 : sl_session_failed(&self->session, "asking for the result", code, err);
-		char *at = NULL;
-		char *records = sl_session_section(&self->session, &at), *snapshots = sl_session_section(&self->session, &at);
-		if (!records || !snapshots || take_records(self, records, err) < 0 ||
-		    sl_target_set_chains(&self->target, snapshots, err) < 0)
+		if (compare(self, images, n, &managed, err) < 0)
 			return -1;
-		bool managed = true;
-		for (size_t i = 0; i < n; i++) {
-			const struct record *record = find_record(self, images[i]->name);
-			struct sl_digest chain = sl_image_chain(images[i]);
-			if (!record || !sl_digest_equal(&record->manifest, &images[i]->manifest))
-				return sl_error_set(err, SL_FAILED, "after the load '%s' does not stand for the image there", images[i]->name);
-			if (sl_digest_known(&chain) && !sl_target_has_chain(&self->target, &chain))
-				return sl_error_set(err, SL_FAILED, "after the load '%s' is not unpacked there", images[i]->name);
-			managed = managed && record->managed;
-		}
-		if (managed)
-			return 0;
-		/* a pod that is created right now would still meet the old image */
-		if (sl_now() >= deadline) {
+		if (!managed && sl_now() >= deadline) {
 			sl_info("node '%s': its CRI plugin has not marked the names within %d ms", self->target.node->name, CRI_LIMIT);
-			return 0;
+			break;
 		}
 	}
+	return 0;
 }
 
 /* For an image that lacks nothing but its name the node's own manifest is used. */
@@ -639,15 +667,16 @@ static int containerd_commit(struct sl_target *target, const struct sl_image *co
 			return -1;
 		list[i] = &copies[i];
 	}
-	bool staged = self->staging;
-	if ((staged && finish_staging(self, list, n, err) < 0) || publish(self, list, n, err) < 0 ||
-	    settle(self, list, n, err) < 0 || verify(self, list, n, err) < 0)
+	if ((self->staging && finish_staging(self, list, n, err) < 0) || publish(self, list, n, err) < 0 ||
+	    settle(self, list, n, err) < 0)
 		return -1;
-	if (staged && target->discards) {
-		int code = sl_session_call(&self->session, ANSWER_LIMIT, err, "gc", NULL);
-		if (code)
-			return code < 0 ? -1 : sl_session_failed(&self->session, "collecting the unpacked layers' blobs", code, err);
-	}
+	/* the node collects by itself, the answer is not waited for */
+	static const char *const last[] = { "forget", "gc" };
+	if (sl_session_send(&self->session, last, 1, err) < 0 ||
+	    (self->staging && sl_session_send(&self->session, last + 1, 1, err) < 0))
+		return -1;
+	self->staging = false;
+	target->sent = self->session.remote->sent;
 	return 0;
 }
 
@@ -699,6 +728,7 @@ static const struct sl_target_ops containerd_ops = {
 	.runtime = "containerd",
 	.look = containerd_look,
 	.presence = containerd_presence,
+	.prepare = containerd_prepare,
 	.layer = containerd_layer,
 	.data = containerd_data,
 	.commit = containerd_commit,

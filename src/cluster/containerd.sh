@@ -17,26 +17,36 @@
 #	snapshots SNAPSHOTTER     committed snapshots: chain IDs
 #	stage SNAPSHOTTER         import the archive in the following frames, whose
 #	                          names are staging names
-#	publish SNAPSHOTTER       import the archive in the following frames
+#	publish SNAPSHOTTER COMMAND ;; COMMAND...
+#	                          import the archive in the following frames, and do the
+#	                          commands meanwhile
 #	label DIGEST KEY=VALUE... label a blob
 #	untag NAME...             remove names
 #	forget                    nothing is half done any more
-#	kept NAME...              the records of configs that were there before
+#	keep                      remember the CRI plugin's records, to leave them alone
 #	sweep NAME...             remove staging names whose process is gone
 #	gc                        collect garbage now
 #	par COMMAND ;; COMMAND... several of them at once
 #	check SNAPSHOTTER FILTER... records; snapshots
+#	confirm SNAPSHOTTER FILTER... the same, after taking away the CRI plugin's mark from
+#	                          the names: it stands there again once the plugin has
+#	                          noticed what they stand for now
 #	bye                       everything is done
 #
-# A frame is a line with a number of bytes, and the bytes; 0 ends them.
+# A frame is a line with a number of bytes, and the bytes; with "z" before the
+# number they are gzipped; 0 ends the frames.
 set -f
 token=$1 ca=$2
 staged= kept=
 staging=sidelift.invalid/staging/p$$:
 c() { ctr -n k8s.io "$@"; }
 frames() {
-	while IFS= read -r n && [ "$n" -gt 0 ]; do
-		dd bs=65536 iflag=count_bytes,fullblock count="$n" status=none || return
+	while IFS= read -r n; do
+		case $n in
+		z*) dd bs=65536 iflag=count_bytes,fullblock count="${n#z}" status=none | gzip -dc || return ;;
+		0 | *[!0-9]*) return ;;
+		*) dd bs=65536 iflag=count_bytes,fullblock count="$n" status=none || return ;;
+		esac
 	done
 }
 # Deleting a lease synchronously is the way to have garbage collected that
@@ -81,6 +91,7 @@ par() {
 	pids= part=
 	for word in "$@" ";;"; do
 		if [ "$word" = ";;" ]; then
+			[ -n "$part" ] || continue
 			run $part &
 			pids="$pids $!"
 			part=
@@ -147,17 +158,30 @@ run() {
 	stage)
 		staged=yes
 		frames | c images import --snapshotter "$1" - ;;
-	kept) kept="$*" ;;
-	publish) frames | c images import --snapshotter "$1" - ;;
-	label) c content label "$@" ;;
+	keep) kept=$(c images ls -q | grep '^sha256:' | tr '\n' ' ') ;;
+	publish)
+		snapshotter=$1
+		shift
+		par "$@" &
+		frames | c images import --snapshotter "$snapshotter" - >/dev/null || {
+			status=$?
+			wait
+			return "$status"
+		}
+		wait $! ;;
+	label) c content label "$@" >/dev/null ;;
 	forget) staged= ;;
 	untag) c images rm "$@" >/dev/null ;;
 	sweep) sweep "$@" ;;
 	gc) gc ;;
 	par) par "$@" ;;
-	check)
+	confirm | check)
 		snapshotter=$1
 		shift
+		[ "$command" = check ] || for filter in "$@"; do
+			name=${filter#name==?}
+			c images label "${name%?}" io.cri-containerd.image= >/dev/null || return
+		done
 		c snapshots --snapshotter "$snapshotter" ls | {
 			c images ls "$@" || exit
 			echo "$token"

@@ -76,6 +76,11 @@ int sl_target_set_chains(struct sl_target *target, char *listing, struct sl_erro
 	return 0;
 }
 
+int sl_target_prepare(struct sl_target *target, struct sl_error *err)
+{
+	return target->ops->prepare(target, err);
+}
+
 int sl_target_layer(struct sl_target *target, const struct sl_digest *diff_id, int64_t size, struct sl_error *err)
 {
 	return target->ops->layer(target, diff_id, size, err);

@@ -6,7 +6,8 @@
  * A node with its runtime, opened for a load: what it holds, and the way in.
  *
  *	1. sl_target_open() asks the node all that a plan needs, in one go;
- *	2. where layers are missing: sl_target_layer(), _data() for each, in any order;
+ *	2. where layers are missing: sl_target_prepare(), then sl_target_layer() and
+ *	   _data() for each, in any order;
  *	3. sl_target_commit() makes the names stand for the images and has the node
  *	   confirm it; nothing is visible under a name before;
  *	4. sl_target_close() - without a commit the node takes back what is half done.
@@ -32,6 +33,7 @@ struct sl_target_ops {
 	const char *runtime;
 	int (*look)(struct sl_target *target, const struct sl_image *images, size_t n, struct sl_error *err);
 	enum sl_presence (*presence)(const struct sl_target *target, const struct sl_image *image);
+	int (*prepare)(struct sl_target *target, struct sl_error *err);
 	int (*layer)(struct sl_target *target, const struct sl_digest *diff_id, int64_t size, struct sl_error *err);
 	int (*data)(struct sl_target *target, const void *data, size_t len, struct sl_error *err);
 	int (*commit)(struct sl_target *target, const struct sl_image *const *images, size_t n, struct sl_error *err);
@@ -60,6 +62,10 @@ struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct 
 
 enum sl_presence sl_target_presence(const struct sl_target *target, const struct sl_image *image);
 bool sl_target_has_chain(const struct sl_target *target, const struct sl_digest *chain_id);
+
+/* What has to be done before the first layer; may take a moment that the export
+ * takes as well. */
+int sl_target_prepare(struct sl_target *target, struct sl_error *err) SL_MUST_CHECK;
 
 /* Begin a layer blob of @size bytes; @diff_id may be empty (not known yet).
  * Then give it exactly @size bytes. */

@@ -68,7 +68,7 @@ static void *feed_node(void *ctx)
 	struct worker *worker = ctx;
 	struct sl_load_node *node = worker->node;
 	struct sl_feed_item item = { 0 };
-	int rc = 0;
+	int rc = sl_load_needs_export(worker->load, node) ? sl_target_prepare(node->target, &node->error) : 0;
 	while (rc == 0 && item.kind != SL_FEED_COMMIT) {
 		sl_feed_pop(&node->feed, &item);
 		rc = take_item(worker, &item, &node->error);
