@@ -1,0 +1,168 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# build.sh [kind|SUITE...|all]: what the bed is made of, once; cached in
+# $BED_CACHE.  From Debian's packages and Go modules only.  Cold it takes about
+# 20 minutes for all on two cores, warm a second.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+command -v go >/dev/null || die "no Go toolchain (looked on PATH and in /usr/local/go/bin)"
+exec 9>"$BED_CACHE/build.lock"
+flock 9
+
+MODULE=$BED_CACHE/kmod-$K8S_VERSION
+PROGRAMS=(kubelet kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl)
+
+nice_go() { nice -n 5 env GOFLAGS=-mod=mod CGO_ENABLED=0 go "$@"; }
+
+build_kind() {
+	[ -x "$BED_CACHE/bin/kind" ] && return
+	say "building kind $KIND_VERSION"
+	GOBIN=$BED_CACHE/bin retry 3 nice_go install -p 2 "sigs.k8s.io/kind@$KIND_VERSION"
+}
+
+# k8s.io/kubernetes has replace directives, which `go install` refuses: it is
+# built from a module of our own that repeats them.
+k8s_module() {
+	local mod m
+	[ ! -s "$MODULE/go.sum" ] || return 0
+	mkdir -p "$MODULE/crishim"
+	cd "$MODULE"
+	printf 'module bed.local/k8s\n' >go.mod
+	mod=$(retry 3 go mod download -json "k8s.io/kubernetes@v$K8S_VERSION" | sed -n 's/.*"GoMod": "\(.*\)",/\1/p')
+	{
+		echo "module bed.local/k8s"
+		grep -E '^go ' "$mod"
+		echo "require k8s.io/kubernetes v$K8S_VERSION"
+		echo 'replace ('
+		grep -oE '=> \./staging/src/[^ ]+' "$mod" | sed 's#=> ./staging/src/##' | sort -u |
+			while read -r m; do echo "$m => $m v0.${K8S_VERSION#*.}"; done
+		echo ')'
+	} >go.mod
+	{
+		printf '//go:build tools\n\npackage tools\n\nimport (\n'
+		for m in "${PROGRAMS[@]}"; do echo "	_ \"k8s.io/kubernetes/cmd/$m\""; done
+		echo ')'
+	} >tools.go
+	cp "$BED/node/crishim.go" crishim/main.go
+	GOFLAGS=-mod=mod retry 3 go mod tidy -e >"$MODULE/tidy.log" 2>&1
+}
+
+build_kubernetes() {
+	local p v=k8s.io/component-base/version ld
+	ld="-s -w -X $v.gitVersion=v$K8S_VERSION -X $v.gitMajor=1 -X $v.gitMinor=$(cut -d. -f2 <<<"$K8S_VERSION")"
+	ld+=" -X $v.gitTreeState=clean -X $v.gitCommit=0000000000000000000000000000000000000000 -X $v.buildDate=1970-01-01T00:00:00Z"
+	mkdir -p "$BED_BIN" "$MODULE"
+	for p in "${PROGRAMS[@]}"; do
+		[ ! -x "$BED_BIN/$p" ] || continue
+		(k8s_module && cd "$MODULE" && retry 2 nice_go build -p 2 -trimpath -ldflags "$ld" -o "$BED_BIN/$p.tmp" "k8s.io/kubernetes/cmd/$p")
+		mv "$BED_BIN/$p.tmp" "$BED_BIN/$p"
+		say "built $p"
+	done
+	if [ ! -x "$BED_BIN/crictl" ] || ! cmp -s "$BED/node/crishim.go" "$MODULE/crishim/main.go"; then
+		(k8s_module && mkdir -p "$MODULE/crishim" && cp "$BED/node/crishim.go" "$MODULE/crishim/main.go" &&
+			cd "$MODULE" && nice_go build -p 2 -trimpath -ldflags '-s -w' -o "$BED_BIN/crictl" ./crishim)
+	fi
+}
+
+# The newest containerd, in the same way.
+build_containerd() {
+	local name=containerd-$CONTAINERD_VERSION module=github.com/containerd/containerd/v2 dir out mod p program
+	dir=$BED_CACHE/mods/$name out=$BED_CACHE/bin/$name
+	mkdir -p "$dir" "$out"
+	for p in cmd/containerd cmd/containerd-shim-runc-v2 cmd/ctr; do
+		[ ! -x "$out/$(basename $p)" ] || continue
+		if [ ! -s "$dir/go.sum" ]; then (
+			cd "$dir"
+			printf 'module bed.local/containerd\n' >go.mod
+			mod=$(retry 3 go mod download -json "$module@$CONTAINERD_VERSION" | sed -n 's/.*"GoMod": "\(.*\)",/\1/p')
+			{
+				echo "module bed.local/containerd"
+				grep -E '^go ' "$mod"
+				echo "require $module $CONTAINERD_VERSION"
+				sed -n -e '/^exclude (/,/^)/p' -e '/^exclude [^(]/p' -e '/^replace (/,/^)/p' -e '/^replace [^(]/p' "$mod" | grep -v '=> \./' || true
+			} >go.mod
+			{
+				printf '//go:build tools\n\npackage tools\n\nimport (\n'
+				for program in cmd/containerd cmd/containerd-shim-runc-v2 cmd/ctr; do echo "	_ \"$module/$program\""; done
+				echo ')'
+			} >tools.go
+			GOFLAGS=-mod=mod retry 3 go mod tidy -e >tidy.log 2>&1
+		); fi
+		say "building $(basename $p) $CONTAINERD_VERSION"
+		(cd "$dir" && retry 2 nice_go build -p 2 -trimpath -ldflags '-s -w' -o "$out/$(basename $p)" "$module/$p")
+	done
+}
+
+# The sandbox image: nothing can be pulled here.
+build_pause() {
+	local d=$BED_CACHE/pause
+	[ ! -s "$d/pause.tar" ] || return 0
+	mkdir -p "$d"
+	gcc -Os -static -s -o "$d/pause" "$BED/node/pause.c"
+	printf 'FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n' >"$d/Dockerfile"
+	DOCKER_BUILDKIT=0 docker build -q -t registry.k8s.io/pause:3.10 "$d" >/dev/null 2>&1
+	docker save -o "$d/pause.tar" registry.k8s.io/pause:3.10
+}
+
+build_rootfs() { # SUITE
+	local r=$BED_CACHE/rootfs-$1 t=$BED_CACHE/rootfs-$1.tar
+	local include=containerd,runc,containernetworking-plugins,etcd-server,iproute2,iptables,procps,ca-certificates,util-linux,mount,kmod,conntrack,ethtool,socat,zstd,curl
+	[ ! -s "$t" ] || return 0
+	mkdir -p "$BED_CACHE/debs"
+	say "debootstrap $1"
+	one_try() {
+		rm -rf "$r"
+		nice -n 5 debootstrap --variant=minbase --cache-dir="$BED_CACHE/debs" --include=$include "$1" "$r" >"$BED_CACHE/debootstrap-$1.log" 2>&1
+	}
+	retry 3 one_try "$1" || { tail "$BED_CACHE/debootstrap-$1.log" >&2; die "debootstrap $1 failed"; }
+	rm -rf "$r"/var/cache/apt/* "$r"/var/lib/apt/lists/* "$r"/usr/share/{doc,man,locale,info}/* "$r"/var/log/*.log
+	tar -C "$r" -cf "$t.tmp" .
+	mv "$t.tmp" "$t"
+	rm -rf "$r"
+}
+
+build_node_image() { # SUITE
+	local base=$1 key c
+	[ "$1" != newest ] || base=sid
+	key=$(cat "$BED"/node/* <(echo "$K8S_VERSION $1 $CONTAINERD_VERSION") | sha256sum | cut -c1-16)
+	[ "$(docker image inspect -f '{{index .Config.Labels "bed.key"}}' "sidelift-bed:$1" 2>/dev/null)" != "$key" ] || return 0
+	build_pause
+	build_kubernetes
+	[ "$1" != newest ] || build_containerd
+	build_rootfs "$base"
+	docker image inspect "sidelift-bed-base:$base" >/dev/null 2>&1 || docker import "$BED_CACHE/rootfs-$base.tar" "sidelift-bed-base:$base" >/dev/null
+	c=$BED_CACHE/ctx-$1
+	rm -rf "$c"
+	mkdir -p "$c/bin"
+	for p in "${PROGRAMS[@]}" crictl; do cp -l "$BED_BIN/$p" "$c/bin/" 2>/dev/null || cp "$BED_BIN/$p" "$c/bin/"; done
+	[ "$1" != newest ] || cp "$BED_CACHE/bin/containerd-$CONTAINERD_VERSION/"* "$c/bin/"
+	cp "$BED"/node/{entrypoint.sh,containerd.toml} "$BED_CACHE/pause/pause.tar" "$c/"
+	echo "v$K8S_VERSION" >"$c/version"
+	cat >"$c/Dockerfile" <<-D
+	FROM sidelift-bed-base:$base
+	COPY bin/ /usr/local/bin/
+	COPY containerd.toml /etc/containerd/config.toml
+	COPY version /kind/version
+	COPY entrypoint.sh pause.tar /opt/bed/
+	ENV KUBECONFIG=/etc/kubernetes/admin.conf
+	LABEL bed.key=$key
+	ENTRYPOINT ["/opt/bed/entrypoint.sh"]
+	D
+	DOCKER_BUILDKIT=0 docker build -q -t "sidelift-bed:$1" "$c" >/dev/null 2>"$BED_CACHE/docker-build.log" || { cat "$BED_CACHE/docker-build.log" >&2; exit 1; }
+	rm -rf "$c"
+	say "node image sidelift-bed:$1"
+}
+
+[ $# -gt 0 ] || set -- all
+for what in "$@"; do
+	case $what in
+	all)
+		build_kind
+		for suite in "${BED_SUITES[@]}"; do build_node_image "$suite"; done
+		;;
+	kind) build_kind ;;
+	bookworm | trixie | sid | newest) build_node_image "$what" ;;
+	*) die "build kind, ${BED_SUITES[*]} or all, not '$what'" ;;
+	esac
+done
