@@ -72,8 +72,10 @@ int sl_error_wrap(struct sl_error *err, const char *fmt, ...)
 	sl_sanitise(noun);
 	char old[SL_ERROR_MAX];
 	memcpy(old, err->message, sizeof(old));
-	size_t len = (size_t)snprintf(err->message, sizeof(err->message), "%s: ", noun);
-	if (len < sizeof(err->message))
-		snprintf(err->message + len, sizeof(err->message) - len, "%s", old);
+	char both[2 * SL_ERROR_MAX + 2];
+	snprintf(both, sizeof(both), "%s: %s", noun, old);
+	size_t len = strnlen(both, SL_ERROR_MAX - 1);
+	memcpy(err->message, both, len);
+	err->message[len] = '\0';
 	return -1;
 }

@@ -13,8 +13,10 @@
 #include "cli/cli.h"
 
 #define INTERVAL_MS 100
-/* Nothing is shown of a load that is over at once. */
-#define QUIET_MS 300
+/* Nothing is shown of a load that is over at once; lines that stay less soon than
+ * a picture that goes. */
+#define QUIET_TTY_MS 300
+#define QUIET_PLAIN_MS 1000
 /* Without a terminal, a node that is still sending is mentioned this often. */
 #define REMIND_MS 10000
 
@@ -101,7 +103,7 @@ static void show(struct sl_progress *progress)
 static void *watch(void *ctx)
 {
 	struct sl_progress *progress = ctx;
-	int64_t begin = sl_now() + QUIET_MS;
+	int64_t begin = sl_now() + (progress->mode == MODE_PLAIN ? QUIET_PLAIN_MS : QUIET_TTY_MS);
 	pthread_mutex_lock(&progress->lock);
 	while (!progress->stop) {
 		struct timespec until;

@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# make bench: sidelift against the real kind, in one run on the same nodes.
+# Writes build/bench.json and a Markdown table, build/bench.md.
+# BENCH_MB (default 1500) is the size of the large image, BENCH_RUNS the number
+# of runs of what takes less than seconds.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+scripts/install-deps.sh all
+tests/bed/engine-up.sh
+make --no-print-directory all
+tests/bed/build.sh kind bookworm
+cleanup() { tests/bed/down.sh bench; tests/bed/engine-down.sh; }
+trap cleanup EXIT
+KUBECONFIG=$(tests/bed/nodes-only.sh bench bookworm bookworm bookworm)
+export KUBECONFIG
+python3 tests/bench/bench.py "$@"
