@@ -22,7 +22,7 @@ struct part {
 	size_t column;    /* code points before it on its first line */
 	bool ascii;       /* bytes and code points are the same */
 	size_t byte, point; /* the cursor: both stand for the same place */
-	bool after_object;  /* the last document was a {…}: another may follow it */
+	bool after_object;  /* the last document was a {...}: another may follow it */
 };
 
 struct place {
@@ -91,26 +91,27 @@ static void walk(const char *p, const char *end, size_t *line, size_t *column)
 	}
 }
 
-static int fail_at(const char *name, struct place place, struct sl_error *err, const char *what, const char *context)
+/* @line and @column count from 0. */
+static int fail_at(const char *name, size_t line, size_t column, const char *what, struct sl_error *err)
 {
-	return sl_error_set(err, SL_FAILED, "%s:%u:%u: %s%s%s", name, place.line, place.column, what,
-			    context ? " " : "", context ? context : "");
+	return sl_error_set(err, SL_FAILED, "%s:%zu:%zu: %s", name, line + 1, column + 1, what);
 }
 
 static int fail_parser(const char *name, struct part *part, const yaml_parser_t *parser, struct sl_error *err)
 {
 	if (parser->error == YAML_MEMORY_ERROR)
 		return sl_error_nomem(err);
-	if (parser->error != YAML_READER_ERROR)
-		return fail_at(name, place_of(part, &parser->problem_mark), err, parser->problem, parser->context);
+	if (parser->error != YAML_READER_ERROR) {
+		struct place place = place_of(part, &parser->problem_mark);
+		return sl_error_set(err, SL_FAILED, "%s:%u:%u: %s%s%s", name, place.line, place.column, parser->problem,
+				    parser->context ? " " : "", parser->context ? parser->context : "");
+	}
 	/* bytes that are no text: there is an offset, but no mark */
 	size_t offset = parser->problem_offset < part->len ? parser->problem_offset : part->len;
 	size_t line = part->line, column = part->column;
 	walk(part->text, part->text + offset, &line, &column);
-	struct place place = { 0, (unsigned)line + 1, (unsigned)column + 1 };
-	if (offset < part->len && !part->text[offset])
-		return fail_at(name, place, err, "a NUL byte; this is no UTF-8 text", NULL);
-	return fail_at(name, place, err, parser->problem, NULL);
+	bool nul = offset < part->len && !part->text[offset];
+	return fail_at(name, line, column, nul ? "a NUL byte; this is no UTF-8 text" : parser->problem, err);
 }
 
 static enum sl_yaml_style scalar_style(yaml_scalar_style_t style)
@@ -170,9 +171,7 @@ static int add_event(struct sl_yaml_builder *builder, struct part *part, const y
 		return add_scalar(builder, &node, event, err);
 	case YAML_ALIAS_EVENT:
 		node.kind = SL_YAML_ALIAS;
-		node.text = (const char *)event->data.alias.anchor;
-		node.len = strlen(node.text);
-		return sl_yaml_build_alias(builder, &node, err);
+		return sl_yaml_build_alias(builder, &node, (const char *)event->data.alias.anchor, err);
 	case YAML_SEQUENCE_START_EVENT:
 	case YAML_MAPPING_START_EVENT:
 		return open_collection(builder, &node, event, err);
@@ -275,8 +274,8 @@ static int read_stream(struct sl_yaml_builder *builder, const char *name, const 
 		if (at > part && read_part(builder, name, text, part, at, &line, err) < 0)
 			return -1;
 		if (separator < 0)
-			return sl_error_set(err, SL_FAILED, "%s:%zu:1: only a comment may stand beside '---'", name, line + 1);
-		size_t column;
+			return fail_at(name, line, 0, "only a comment may stand beside '---'", err);
+		size_t column = 0;
 		walk(text + at, text + next, &line, &column);
 		part = next;
 	}
@@ -319,8 +318,7 @@ static char *without_surrogates(const char *text, size_t len, bool *found)
 struct sl_yaml *sl_yaml_parse(const char *text, size_t len, const char *name, struct sl_error *err)
 {
 	if (len >= 2 && (!memcmp(text, "\xff\xfe", 2) || !memcmp(text, "\xfe\xff", 2))) {
-		fail_at(name, (struct place){ 0, 1, 1 }, err, "UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)",
-			NULL);
+		fail_at(name, 0, 0, "UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)", err);
 		return NULL;
 	}
 	bool masked;

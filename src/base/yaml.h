@@ -26,6 +26,8 @@
 #define SL_YAML_MAX_EXPANSION 1000000  /* nodes that all aliases of a text stand for */
 #define SL_YAML_MAX_OBJECTS 10000      /* JSON objects without `---` between them: each costs a parser */
 
+#define SL_YAML_TAG(name) "tag:yaml.org,2002:" name /* what `!!name` stands for */
+
 enum sl_yaml_kind { SL_YAML_SCALAR, SL_YAML_SEQ, SL_YAML_MAP, SL_YAML_ALIAS };
 
 enum sl_yaml_style {
@@ -44,14 +46,15 @@ struct sl_yaml_node {
 	unsigned line, column; /* of @start, from 1; columns count code points */
 	unsigned indent;       /* of a block collection: code points before its entries */
 	unsigned id;           /* its number among all nodes of the text, from 0 */
+	unsigned weight;       /* nodes below and including this one, aliases expanded */
 	/* The bytes of the text.  They begin at the anchor or tag, include quotes,
 	 * and end after a block collection or block scalar where the next token
 	 * begins; nothing at all (an empty value) has no bytes. */
 	size_t start, end;
 	const char *anchor; /* without '&'; NULL if none */
-	const char *tag;    /* resolved, "tag:yaml.org,2002:str"; NULL if none */
+	const char *tag;    /* resolved: SL_YAML_TAG("str"); NULL if none */
 	union {
-		struct { /* scalar: its value; alias: the anchor's name */
+		struct { /* scalar */
 			const char *text; /* NUL-terminated; an escaped surrogate pair, which YAML
 					   * does not have, reads as two U+FFFD */
 			size_t len;
@@ -60,9 +63,8 @@ struct sl_yaml_node {
 			const struct sl_yaml_node *const *items;
 			size_t n; /* items of a sequence, pairs of a map */
 		};
+		const struct sl_yaml_node *target; /* alias: what it stands for, never an alias */
 	};
-	const struct sl_yaml_node *target; /* what an alias stands for, never an alias; else NULL */
-	size_t weight;                     /* nodes below and including this one, aliases expanded */
 };
 
 struct sl_yaml;

@@ -147,8 +147,8 @@ struct sl_yaml *sl_yaml_builder_steal(struct sl_yaml_builder *builder)
 	return SL_STEAL(builder->yaml);
 }
 
-static int refuse(const struct sl_yaml_builder *builder, const struct sl_yaml_node *at, struct sl_error *err,
-		  const char *why)
+static int refuse(const struct sl_yaml_builder *builder, const struct sl_yaml_node *at, const char *why,
+		  struct sl_error *err)
 {
 	return sl_error_set(err, SL_FAILED, "%s:%u:%u: %s", builder->name, at->line, at->column, why);
 }
@@ -227,7 +227,7 @@ static struct sl_yaml_node *add(struct sl_yaml_builder *builder, const struct sl
 			complete &= (node->anchor = take_text(yaml, like->anchor, strlen(like->anchor))) != NULL;
 		if (like->tag)
 			complete &= (node->tag = take_text(yaml, like->tag, strlen(like->tag))) != NULL;
-		if (like->kind == SL_YAML_SCALAR || like->kind == SL_YAML_ALIAS)
+		if (like->kind == SL_YAML_SCALAR)
 			complete &= (node->text = take_text(yaml, like->text, like->len)) != NULL;
 	}
 	if (!complete || attach(builder, node) < 0 || (node->anchor && remember_anchor(builder, node) < 0)) {
@@ -246,14 +246,15 @@ int sl_yaml_build_scalar(struct sl_yaml_builder *builder, const struct sl_yaml_n
 	return 0;
 }
 
-int sl_yaml_build_alias(struct sl_yaml_builder *builder, const struct sl_yaml_node *like, struct sl_error *err)
+int sl_yaml_build_alias(struct sl_yaml_builder *builder, const struct sl_yaml_node *like, const char *name,
+			struct sl_error *err)
 {
 	const struct anchor *anchor =
-		builder->anchors_n ? find_anchor(builder->anchors, builder->anchors_size, like->text) : NULL;
+		builder->anchors_n ? find_anchor(builder->anchors, builder->anchors_size, name) : NULL;
 	if (!anchor || !anchor->name)
-		return refuse(builder, like, err, "the alias names an anchor that is not defined before it");
+		return refuse(builder, like, "the alias names an anchor that is not defined before it", err);
 	if (!anchor->node->weight) /* still open */
-		return refuse(builder, like, err, "the alias stands for something that contains it");
+		return refuse(builder, like, "the alias stands for something that contains it", err);
 	builder->expansion += anchor->node->weight;
 	if (builder->expansion > SL_YAML_MAX_EXPANSION)
 		return sl_error_set(err, SL_FAILED, "%s:%u:%u: the aliases stand for too many nodes (the maximum is %d)",
@@ -296,10 +297,10 @@ static int check_map(const struct sl_yaml_builder *builder, const struct sl_yaml
 	for (size_t i = 0; i < map->n; i++) {
 		const struct sl_yaml_node *key = map->items[2 * i];
 		if (sl_yaml_resolve(key)->kind != SL_YAML_SCALAR)
-			return refuse(builder, key, err,
-				      "a map or list is used as a key; a template must be rendered first (helm template)");
+			return refuse(builder, key,
+				      "a map or list is used as a key; a template must be rendered first (helm template)", err);
 		if (sl_yaml_is_merge(key) && !is_mergeable(map->items[2 * i + 1]))
-			return refuse(builder, key, err, "'<<' merges maps only");
+			return refuse(builder, key, "'<<' merges maps only", err);
 	}
 	return 0;
 }
@@ -312,7 +313,7 @@ int sl_yaml_build_close(struct sl_yaml_builder *builder, size_t end, struct sl_e
 	const struct sl_yaml_node **items = take(builder->yaml, n * sizeof(*items));
 	if (!items)
 		return sl_error_nomem(err);
-	size_t weight = 1;
+	unsigned weight = 1;
 	for (size_t i = 0; i < n; i++) {
 		items[i] = builder->pending[frame->first + i];
 		weight += items[i]->weight;

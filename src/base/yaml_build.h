@@ -23,11 +23,12 @@ struct sl_yaml *sl_yaml_builder_steal(struct sl_yaml_builder *builder);
 /* A document begins: no anchor is known in it. */
 void sl_yaml_build_document(struct sl_yaml_builder *builder);
 
-/* Each adds a node: kind, style, place and, for a scalar or an alias, @len bytes
- * of text are taken from @like, anchor and tag as well; all of it is copied. */
+/* Each adds a node with the kind, style, place, anchor, tag and, for a scalar, the
+ * text of @like, of which everything is copied.  @name is the anchor that an
+ * alias names. */
 int sl_yaml_build_scalar(struct sl_yaml_builder *builder, const struct sl_yaml_node *like,
 			 struct sl_error *err) SL_MUST_CHECK;
-int sl_yaml_build_alias(struct sl_yaml_builder *builder, const struct sl_yaml_node *like,
+int sl_yaml_build_alias(struct sl_yaml_builder *builder, const struct sl_yaml_node *like, const char *name,
 			struct sl_error *err) SL_MUST_CHECK;
 int sl_yaml_build_open(struct sl_yaml_builder *builder, const struct sl_yaml_node *like,
 		       struct sl_error *err) SL_MUST_CHECK;

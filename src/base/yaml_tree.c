@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define TAG(name) "tag:yaml.org,2002:" name
-
 const struct sl_yaml_node *sl_yaml_resolve(const struct sl_yaml_node *node)
 {
 	return node && node->kind == SL_YAML_ALIAS ? node->target : node;
@@ -27,7 +25,7 @@ bool sl_yaml_is_merge(const struct sl_yaml_node *key)
 	/* go-yaml looks at the key as it is written: an alias never merges */
 	if (key->kind != SL_YAML_SCALAR || !sl_yaml_is(key, "<<"))
 		return false;
-	return key->tag ? !strcmp(key->tag, TAG("merge")) : key->style == SL_YAML_PLAIN;
+	return key->tag ? !strcmp(key->tag, SL_YAML_TAG("merge")) : key->style == SL_YAML_PLAIN;
 }
 
 /* @key in what `<<` gives: one map, or several of which the first that has it
@@ -95,7 +93,7 @@ bool sl_yaml_is_null(const struct sl_yaml_node *node)
 	node = scalar(node);
 	if (!node)
 		return false;
-	return is_untyped(node) ? is_one_of(node, words) : node->tag && !strcmp(node->tag, TAG("null"));
+	return is_untyped(node) ? is_one_of(node, words) : node->tag && !strcmp(node->tag, SL_YAML_TAG("null"));
 }
 
 /* Whether go-yaml would make a number of the plain text: a sign, then 0x, 0o or
@@ -133,7 +131,7 @@ bool sl_yaml_is_string(const struct sl_yaml_node *node)
 	if (!node)
 		return false;
 	if (!is_untyped(node)) /* "!" makes a string of anything */
-		return !node->tag || !strcmp(node->tag, TAG("str")) || !strcmp(node->tag, "!");
+		return !node->tag || !strcmp(node->tag, SL_YAML_TAG("str")) || !strcmp(node->tag, "!");
 	return !sl_yaml_is_null(node) && !is_one_of(node, booleans) && !looks_like_number(node->text);
 }
 

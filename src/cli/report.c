@@ -35,9 +35,9 @@ static json_t *node_json(const struct sl_load *load, const struct sl_load_node *
 		json_array_append_new(todo, json_pack("{s:s, s:s, s:i}", "image", load->images[i].name, "lacks",
 						      presence_name(node->todo[i].presence), "missingLayers",
 						      (int)node->todo[i].n_missing));
-	json_t *json = json_pack("{s:s, s:s, s:I, s:i, s:f, s:o}", "name", node->node->name, "outcome",
+	json_t *json = json_pack("{s:s, s:s, s:I, s:i, s:f, s:f, s:o}", "name", node->node->name, "outcome",
 				 outcome_name(node->outcome), "bytesSent", (json_int_t)node->bytes_total, "layersSent",
-				 (int)node->layers_sent, "seconds", node->seconds, "images", todo);
+				 (int)node->layers_sent, "seconds", node->seconds, "importSeconds", (double)node->busy_ms / 1000, "images", todo);
 	if (node->error.message[0] && node->outcome == SL_OUTCOME_FAILED)
 		json_object_set_new(json, "error", json_string(node->error.message));
 	return json;
