@@ -387,12 +387,13 @@ static int begin_staging(struct containerd *self, struct sl_error *err)
 }
 
 /* Have the script remember which of the CRI plugin's own records are there, so
- * that it leaves them alone should it have to clean up. */
+ * that it leaves them alone should it have to clean up; and start the importer,
+ * which takes a moment that the export takes as well. */
 static int containerd_prepare(struct sl_target *target, struct sl_error *err)
 {
 	struct containerd *self = containerd_of(target);
 	int code = sl_session_call(&self->session, ANSWER_LIMIT, err, "keep", NULL);
-	return code < 0 ? -1 : 0; /* no record at all makes grep fail */
+	return code < 0 ? -1 : begin_staging(self, err); /* no record at all makes grep fail */
 }
 
 static int containerd_layer(struct sl_target *target, const struct sl_digest *diff_id, int64_t size,
@@ -400,8 +401,6 @@ static int containerd_layer(struct sl_target *target, const struct sl_digest *di
 {
 	struct containerd *self = containerd_of(target);
 	char name[128];
-	if (!self->staging && begin_staging(self, err) < 0)
-		return -1;
 	/* the importer goes by the bytes' own digest; the name is for readers */
 	if (sl_digest_known(diff_id))
 		snprintf(name, sizeof(name), "blobs/sha256/%s", sl_digest_hex(diff_id));
@@ -558,6 +557,23 @@ static int add_release_words(struct sl_strv *words, const struct sl_image *image
 	return bad | sl_strv_add(words, ";;");
 }
 
+/* Let the blobs of layers that are unpacked now go.  The node does that by itself,
+ * its answers are not waited for: what it fails to drop costs disk, no more. */
+static int drop_blobs(struct containerd *self, const struct sl_image *const *images, size_t n, struct sl_error *err)
+{
+	static const char *const collect[] = { "gc" };
+	sl_autostrv struct sl_strv words = SL_STRV_INIT;
+	int bad = sl_strv_add(&words, "par");
+	for (size_t i = 0; i < n; i++)
+		if (images[i]->manifest_text && images[i]->n_layers)
+			bad |= add_release_words(&words, images[i]);
+	if (bad)
+		return sl_error_nomem(err);
+	if (sl_session_send(&self->session, (const char *const *)words.items, words.n, err) < 0)
+		return -1;
+	return sl_session_send(&self->session, collect, 1, err);
+}
+
 static int add_untag_words(const struct containerd *self, struct sl_strv *words, size_t n)
 {
 	int bad = sl_strv_add(words, "untag");
@@ -613,8 +629,6 @@ static int settle(struct containerd *self, const struct sl_image *const *images,
 	int bad = sl_strv_add(&words, "par");
 	for (size_t i = 0; i < n; i++) {
 		sl_autofree char *label = label_for(images[i]);
-		if (self->target.discards && images[i]->manifest_text && images[i]->n_layers)
-			bad |= add_release_words(&words, images[i]);
 		if (!self->staging && images[i]->manifest_text)
 			bad |= add_label_words(&words, false, images[i], label) | sl_strv_add(&words, ";;");
 	}
@@ -670,12 +684,13 @@ static int containerd_commit(struct sl_target *target, const struct sl_image *co
 	if ((self->staging && finish_staging(self, list, n, err) < 0) || publish(self, list, n, err) < 0 ||
 	    settle(self, list, n, err) < 0)
 		return -1;
-	/* the node collects by itself, the answer is not waited for */
-	static const char *const last[] = { "forget", "gc" };
-	if (sl_session_send(&self->session, last, 1, err) < 0 ||
-	    (self->staging && sl_session_send(&self->session, last + 1, 1, err) < 0))
+	static const char *const forget[] = { "forget" };
+	if (sl_session_send(&self->session, forget, 1, err) < 0)
 		return -1;
+	bool drop = self->staging && target->discards;
 	self->staging = false;
+	if (drop && drop_blobs(self, list, n, err) < 0)
+		return -1;
 	target->sent = self->session.remote->sent;
 	return 0;
 }

@@ -46,6 +46,7 @@ struct sl_load_node {
 	size_t layers_sent;
 	uint64_t bytes_total;      /* that went into it, all tries */
 	double seconds;            /* from the start of sl_load_run() to its answer */
+	int64_t busy_ms;           /* in which the node was at work, all tries: what the way in costs */
 	int tries;
 	/* while running */
 	struct sl_feed feed;

@@ -68,15 +68,21 @@ static void *feed_node(void *ctx)
 	struct worker *worker = ctx;
 	struct sl_load_node *node = worker->node;
 	struct sl_feed_item item = { 0 };
-	int rc = sl_load_needs_export(worker->load, node) ? sl_target_prepare(node->target, &node->error) : 0;
+	/* where nothing is known yet, something may come */
+	bool layers = node->n_owed || !worker->load->images;
+	int rc = layers ? sl_target_prepare(node->target, &node->error) : 0;
 	while (rc == 0 && item.kind != SL_FEED_COMMIT) {
 		sl_feed_pop(&node->feed, &item);
+		int64_t before = sl_now();
 		rc = take_item(worker, &item, &node->error);
+		node->busy_ms += sl_now() - before;
 		sl_chunk_unref(item.chunk);
 	}
 	bool needless = false;
+	int64_t before = sl_now();
 	if (rc == 0)
 		rc = commit(worker, &needless, &node->error);
+	node->busy_ms += sl_now() - before;
 	sl_feed_leave(&node->feed);
 	node->bytes_total += node->target->sent;
 	sl_target_close(node->target, rc == 0 && !needless);
