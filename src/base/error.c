@@ -23,6 +23,7 @@ void sl_sanitise(char *text)
 	}
 }
 
+SL_PRINTF(4, 0)
 static void put(struct sl_error *err, enum sl_status status, int errnum, const char *fmt, va_list ap)
 {
 	if (!err)

@@ -17,6 +17,7 @@ void sl_log_set(sl_log_sink sink, enum sl_log_level level, void *ctx)
 	log_to.ctx = ctx;
 }
 
+SL_PRINTF(2, 0)
 static void emit(enum sl_log_level level, const char *fmt, va_list ap)
 {
 	if (!log_to.sink || level > log_to.level)

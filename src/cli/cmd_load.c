@@ -9,13 +9,14 @@
 #include "flow/load.h"
 
 struct load_options {
-	const char *input;
+	const char *input, *exporter;
 	bool dry_run;
 };
 
 #define AT(field) offsetof(struct load_options, field)
 static const struct sl_option options[] = {
 	{ "input", 'i', SL_OPTION_TEXT, "FILE", AT(input), "load what a docker save or OCI archive holds; - is standard input" },
+	{ "exporter", 0, SL_OPTION_TEXT, "WAY", AT(exporter), "how images leave the engine: store or save (default: the first that works)" },
 	{ "dry-run", 0, SL_OPTION_FLAG, NULL, AT(dry_run), "say what each node lacks, and load nothing" },
 };
 
@@ -72,7 +73,9 @@ static int run(int argc, char **argv, struct sl_cli *cli, struct sl_error *err)
 		return sl_error_set(err, SL_USAGE, "no image; name one: sidelift load IMAGE, or give an archive: sidelift load -i FILE");
 	if (references.n && given.input)
 		return sl_error_set(err, SL_USAGE, "-i loads what the archive holds; image names do not go with it");
-	struct sl_load load = { .archive = given.input };
+	if (given.exporter && !sl_load_is_exporter(given.exporter))
+		return sl_error_set(err, SL_USAGE, "--exporter is store or save, not '%s'", given.exporter);
+	struct sl_load load = { .archive = given.input, .exporter_wanted = given.exporter };
 	int rc = prepare(cli, &load, &references, err);
 	if (rc == 0)
 		rc = load_and_report(cli, &load, &given, err);

@@ -143,6 +143,17 @@ static int refuse_id(const json_t *info, const char *reference, struct sl_error 
 			    reference, reference);
 }
 
+/* Where the engine keeps its things: ROOT in ROOT/overlay2/CACHE-ID/diff. */
+static int take_store(const json_t *info, struct sl_image *image)
+{
+	const char *upper = sl_json_str(json_object_get(json_object_get(info, "GraphDriver"), "Data"), "UpperDir");
+	const char *end = upper ? strstr(upper, "/overlay2/") : NULL;
+	if (!end || *upper != '/')
+		return 0;
+	image->store = strndup(upper, (size_t)(end - upper));
+	return image->store ? 0 : -1;
+}
+
 static int take_inspect(const struct sl_engine *engine, const json_t *info, struct sl_image *image,
 			struct sl_error *err)
 {
@@ -170,6 +181,8 @@ static int take_inspect(const struct sl_engine *engine, const json_t *info, stru
 			   !driver || !*driver || !strcmp(driver, "overlayfs");
 	if (!manifest_id)
 		sl_digest_parse(image->id, &image->config);
+	if (driver && !strcmp(driver, "overlay2") && take_store(info, image) < 0)
+		return sl_error_nomem(err);
 	if (layers && sl_image_set_layers(image, layers, err) < 0)
 		return -1;
 	if (!layers)

@@ -192,7 +192,7 @@ int sl_load_open(struct sl_load *load, struct sl_error *err)
  * disk is full, the export failed or the user said stop. */
 static bool worth_repeating(const struct sl_load *load, const struct sl_load_node *node)
 {
-	if (node->detached)
+	if (node->detached || node->aborted)
 		return true;
 	return node->outcome == SL_OUTCOME_FAILED && node->tries == 1 && node->error.status != SL_NOSPACE &&
 	       node->error.status != SL_INTERRUPTED && !sl_cancelled(load->cancel);
@@ -206,12 +206,14 @@ static size_t prepare_repeat(struct sl_load *load, struct sl_error *err)
 		struct sl_load_node *node = &load->nodes[k];
 		if (!worth_repeating(load, node))
 			continue;
-		if (!node->detached) {
+		if (node->aborted) {
+			node->tries--;
+		} else if (!node->detached) {
 			sl_warn("node '%s': %s; trying once more with the whole image", node->node->name, node->error.message);
 			node->whole = true;
 		}
 		node->outcome = SL_OUTCOME_PENDING;
-		node->detached = false;
+		node->detached = node->aborted = false;
 		n++;
 	}
 	if (n && (open_nodes(load, err) < 0 || sl_load_plan(load, err) < 0))
@@ -241,16 +243,21 @@ int sl_load_run(struct sl_load *load, struct sl_error *err)
 {
 	bool pipe = load->archive && !load->images;
 	load->started = sl_now();
-	for (int pass = 0; pass < 2; pass++) {
+	/* at most: each way out once, and once more what failed or was detached */
+	for (int pass = 0; pass < 4; pass++) {
 		struct sl_error why = SL_ERROR_INIT;
 		int rc = sl_load_stream(load, &why);
 		if (sl_cancelled(load->cancel))
 			return sl_error_set(err, SL_INTERRUPTED, "interrupted; what was half done is taken back");
 		/* when every node broke off, what they said is the cause */
 		if (rc < 0 && why.status != SL_CLOSED) {
-			if (err)
-				*err = why;
-			return -1;
+			const char *name = load->exporter_name;
+			if (pipe || !sl_load_next_exporter(load)) {
+				if (err)
+					*err = why;
+				return -1;
+			}
+			sl_info("exporter %s broke off (%s); the next one takes over", name ? name : "", why.message);
 		}
 		sl_exporter_free(load->exporter);
 		load->exporter = NULL;

@@ -50,7 +50,7 @@ struct sl_load_node {
 	int tries;
 	/* while running */
 	struct sl_feed feed;
-	bool feeding, detached;
+	bool feeding, detached, aborted; /* aborted: by the export, not by the node */
 	size_t n_owed;             /* layers that it waits for */
 	int64_t alone_ms;          /* time in which only it kept the export waiting */
 	atomic_int phase;          /* enum sl_phase */
@@ -65,6 +65,8 @@ struct sl_load {
 	struct sl_image *images;        /* NULL while only the end of a pipe can tell */
 	size_t n_images;
 	struct sl_exporter *exporter;   /* open already, for an archive */
+	const char *exporter_wanted;    /* --exporter; NULL: the first that works */
+	size_t exporter_first;          /* in the order of flow/export.c: those before it failed */
 	const char *exporter_name;      /* the one that was used; NULL when none was needed */
 	struct sl_load_node *nodes;
 	size_t n_nodes;
@@ -98,6 +100,14 @@ bool sl_load_needs_export(const struct sl_load *load, const struct sl_load_node 
 
 /* Give every image of an archive its canonical name. */
 int sl_load_name_images(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+
+/* Open the next way out that works (flow/export.c); and, after one has failed on
+ * the way, whether there is another. */
+int sl_load_open_exporter(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+bool sl_load_next_exporter(struct sl_load *load);
+
+/* Whether @name is a way out. */
+bool sl_load_is_exporter(const char *name);
 
 /* One pass of the export over the pending nodes (flow/stream.c).  SL_CLOSED when
  * no node took it to the end. */

@@ -40,6 +40,7 @@ static int take_item(struct worker *worker, struct sl_feed_item *item, struct sl
 		atomic_store(&node->sent, node->target->sent);
 		return rc;
 	case SL_FEED_ABORT:
+		node->aborted = true;
 		return sl_error_set(err, SL_FAILED, "the export failed");
 	default:
 		return 0;
@@ -267,7 +268,7 @@ static void start_workers(struct sl_load *load, struct worker *workers)
 			continue;
 		sl_feed_release(&node->feed);
 		node->alone_ms = 0;
-		node->detached = false;
+		node->detached = node->aborted = false;
 		node->tries++;
 		node->n_owed = count_owed(load, node);
 		node->error = (struct sl_error)SL_ERROR_INIT;
@@ -295,12 +296,9 @@ static int run_pass(struct pass *pass, struct sl_error *err)
 	struct sl_load *load = pass->load;
 	if (!export_needed(load))
 		return 0;
-	if (!load->exporter)
-		load->exporter = load->archive ? sl_exporter_archive(load->archive, NULL, load->images, load->n_images, load->cancel, err)
-					       : sl_exporter_save(load->engine, load->images, load->n_images, err);
-	pass->exporter = load->exporter;
-	if (!pass->exporter)
+	if (sl_load_open_exporter(load, err) < 0)
 		return -1;
+	pass->exporter = load->exporter;
 	load->exporter_name = pass->exporter->ops->name;
 	return export_blobs(pass, err) < 0 || complete_images(pass, err) < 0 ? -1 : 0;
 }

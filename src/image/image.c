@@ -12,6 +12,7 @@ void sl_image_release(struct sl_image *image)
 	free(image->requested);
 	free(image->name);
 	free(image->id);
+	free(image->store);
 	free(image->os);
 	free(image->architecture);
 	free(image->variant);

@@ -35,6 +35,7 @@ struct sl_image {
 	char *name;      /* canonical: docker.io/library/app:dev */
 	char *id;        /* the engine's own identifier; NULL from an archive */
 	char *os, *architecture, *variant; /* variant may be NULL */
+	char *store;     /* the engine's directory, when it keeps the image in overlay2's store; else NULL */
 	int64_t engine_size; /* bytes, as the engine counts them; 0 unknown */
 	struct sl_layer *layers;
 	size_t n_layers;

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/log.h"
+#include "flow/load.h"
+
+/* The ways out of an engine, the best first.  One that cannot be used here, or
+ * fails on the way, gives place to the next; the user loses nothing but time. */
+
+static struct sl_exporter *open_store(struct sl_load *load, struct sl_error *err)
+{
+	return sl_exporter_store(load->images, load->n_images, err);
+}
+
+static struct sl_exporter *open_save(struct sl_load *load, struct sl_error *err)
+{
+	return sl_exporter_save(load->engine, load->images, load->n_images, err);
+}
+
+static const struct {
+	const char *name;
+	struct sl_exporter *(*open)(struct sl_load *load, struct sl_error *err);
+} ways[] = {
+	{ "store", open_store },
+	{ "save", open_save },
+};
+#define N_WAYS (sizeof(ways) / sizeof(ways[0]))
+
+bool sl_load_is_exporter(const char *name)
+{
+	for (size_t i = 0; i < N_WAYS; i++)
+		if (!strcmp(ways[i].name, name))
+			return true;
+	return false;
+}
+
+int sl_load_open_exporter(struct sl_load *load, struct sl_error *err)
+{
+	if (load->exporter)
+		return 0;
+	if (load->archive) {
+		load->exporter = sl_exporter_archive(load->archive, NULL, load->images, load->n_images, load->cancel, err);
+		return load->exporter ? 0 : -1;
+	}
+	for (; load->exporter_first < N_WAYS; load->exporter_first++) {
+		const char *name = ways[load->exporter_first].name;
+		if (load->exporter_wanted && strcmp(load->exporter_wanted, name) != 0)
+			continue;
+		struct sl_error why = SL_ERROR_INIT;
+		load->exporter = ways[load->exporter_first].open(load, &why);
+		if (load->exporter) {
+			sl_info("exporter: %s", name);
+			return 0;
+		}
+		if (err)
+			*err = why;
+		if (load->exporter_wanted || sl_cancelled(load->cancel))
+			return -1;
+		sl_info("exporter %s is passed over: %s", name, why.message);
+	}
+	return -1;
+}
+
+bool sl_load_next_exporter(struct sl_load *load)
+{
+	return !load->archive && !load->exporter_wanted && ++load->exporter_first < N_WAYS;
+}
