@@ -161,7 +161,7 @@ static int parse(const struct sl_tarsplit *split, const char *line, struct entry
 		}
 		const char *size = field(line, "\",\"size\":");
 		entry->size = size ? strtoll(size, NULL, 10) : 0;
-		if (entry->size < 0 || (entry->size && !name))
+		if (entry->size < 0 || (!name && field(line, "\"size\":")))
 			return sl_error_set(err, SL_FAILED, "%s: a file has no name, or an impossible size", split->path);
 		return 0;
 	}
