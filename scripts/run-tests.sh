@@ -84,7 +84,7 @@ for part in "${parts[@]}"; do
 	say "$part"
 	case $part in
 	lint)
-		one shellcheck shellcheck -S warning scripts/*.sh tests/bed/*.sh .ci/run
+		one shellcheck shellcheck -x -S warning scripts/*.sh tests/bed/*.sh .ci/run
 		one shellcheck-node shellcheck -S warning -s sh -e SC2086,SC2034 src/cluster/containerd.sh
 		one headers make --no-print-directory check-headers
 		one man mandoc -T lint -W warning docs/sidelift.1

@@ -4,6 +4,7 @@
 # $BED_CACHE.  From Debian's packages and Go modules only.  Cold it takes about
 # 20 minutes for all on two cores, warm a second.
 set -euo pipefail
+# shellcheck source=tests/bed/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 command -v go >/dev/null || die "no Go toolchain (looked on PATH and in /usr/local/go/bin)"

@@ -3,6 +3,7 @@
 # down.sh NAME...|--all: remove clusters of the bed: containers, volumes, network
 # and state.
 set -euo pipefail
+# shellcheck source=tests/bed/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 remove() { # NAME

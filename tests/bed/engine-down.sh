@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # engine-down.sh: stop the dockerd that engine-up.sh started; no other.
 set -euo pipefail
+# shellcheck source=tests/bed/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 file=$BED_CACHE/state/engine.pid

@@ -4,6 +4,7 @@
 # nobody answers there, and remembers that it was us (engine-down.sh).  Leftovers
 # of one that was killed - a dead socket, pid files - are no obstacle.
 set -euo pipefail
+# shellcheck source=tests/bed/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 if engine_answers; then

@@ -141,6 +141,24 @@ start_node() { # CLUSTER INDEX SUITE MODE N
 		-e "CP_IP=$SUBNET.10" -e "KUBE_PROXY=${KUBE_PROXY:-1}" "sidelift-bed:$3" >/dev/null
 }
 
+# What up.sh and nodes-only.sh begin with: NAME and SUITE... as `name`, `suites` and
+# `n`; STATE and the network.
+begin_cluster() {
+	local suite
+	[ $# -gt 0 ] || die "usage: NAME [SUITE...]"
+	name=$1
+	shift
+	suites=("$@")
+	[ $# -gt 0 ] || suites=(bookworm)
+	n=${#suites[@]}
+	STATE=$(state_dir "$name")
+	mkdir -p "$STATE/pki" "$STATE/kubeconfig"
+	for suite in "${suites[@]}"; do
+		docker image inspect "sidelift-bed:$suite" >/dev/null 2>&1 || die "no node image sidelift-bed:$suite; run tests/bed/build.sh $suite"
+	done
+	cluster_network "$name"
+}
+
 # Remove nodes beyond those that the cluster has now.
 drop_other_nodes() { # CLUSTER N
 	local keep=" " i id

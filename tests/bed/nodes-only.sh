@@ -5,20 +5,10 @@
 # no kubelet.  Prints the path of a kubeconfig (context kind-NAME) whose server is
 # the port that the first node publishes and whose CA is the one in it.
 set -euo pipefail
+# shellcheck source=tests/bed/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-[ $# -gt 0 ] || die "usage: nodes-only.sh NAME [SUITE...]"
-name=$1
-shift
-suites=("$@")
-[ $# -gt 0 ] || suites=(bookworm)
-n=${#suites[@]}
-STATE=$(state_dir "$name")
-mkdir -p "$STATE/pki" "$STATE/kubeconfig"
-for suite in "${suites[@]}"; do
-	docker image inspect "sidelift-bed:$suite" >/dev/null 2>&1 || die "no node image sidelift-bed:$suite; run tests/bed/build.sh $suite"
-done
-cluster_network "$name"
+begin_cluster "$@"
 new_ca "$name"
 new_cert admin kubernetes-admin system:masters
 drop_other_nodes "$name" "$n"

@@ -5,20 +5,10 @@
 # (context kind-NAME).  What is there already is started or repaired.
 # KUBE_PROXY=0 leaves that out; BED_NODE_TMPFS=SIZE bounds the last node's disk.
 set -euo pipefail
+# shellcheck source=tests/bed/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-[ $# -gt 0 ] || die "usage: up.sh NAME [SUITE...]"
-name=$1
-shift
-suites=("$@")
-[ $# -gt 0 ] || suites=(bookworm)
-n=${#suites[@]}
-STATE=$(state_dir "$name")
-mkdir -p "$STATE/pki" "$STATE/kubeconfig"
-for suite in "${suites[@]}"; do
-	docker image inspect "sidelift-bed:$suite" >/dev/null 2>&1 || die "no node image sidelift-bed:$suite; run tests/bed/build.sh $suite"
-done
-cluster_network "$name"
+begin_cluster "$@"
 
 # pki, once; the addresses in it are the network's
 if [ "$(cat "$STATE/subnet" 2>/dev/null)" != "$SUBNET" ]; then
