@@ -37,7 +37,7 @@
 # number they are gzipped; 0 ends the frames.
 set -f
 token=$1 ca=$2
-staged= kept=
+staged='' kept=''
 staging=sidelift.invalid/staging/p$$:
 c() { ctr -n k8s.io "$@"; }
 frames() {
@@ -88,7 +88,7 @@ sweep() {
 	done
 }
 par() {
-	pids= part=
+	pids='' part=''
 	for word in "$@" ";;"; do
 		if [ "$word" = ";;" ]; then
 			[ -n "$part" ] || continue
@@ -200,4 +200,5 @@ while IFS= read -r line; do
 	printf '\n%s %d\n' "$token" "$rc" >&2
 done
 exec >/dev/null 2>&1
+# shellcheck disable=SC2046
 [ -z "$staged" ] || { remove $(c images ls -q "name~=\"^$staging\""); gc; }

@@ -22,6 +22,7 @@ struct worker {
 	struct sl_load_node *node;
 	pthread_t thread;
 	bool started;
+	bool layers; /* some will come, or nothing is known yet */
 };
 
 static int take_item(struct worker *worker, struct sl_feed_item *item, struct sl_error *err)
@@ -69,9 +70,7 @@ static void *feed_node(void *ctx)
 	struct worker *worker = ctx;
 	struct sl_load_node *node = worker->node;
 	struct sl_feed_item item = { 0 };
-	/* where nothing is known yet, something may come */
-	bool layers = node->n_owed || !worker->load->images;
-	int rc = layers ? sl_target_prepare(node->target, &node->error) : 0;
+	int rc = worker->layers ? sl_target_prepare(node->target, &node->error) : 0;
 	while (rc == 0 && item.kind != SL_FEED_COMMIT) {
 		sl_feed_pop(&node->feed, &item);
 		int64_t before = sl_now();
@@ -271,6 +270,7 @@ static void start_workers(struct sl_load *load, struct worker *workers)
 		node->detached = node->aborted = false;
 		node->tries++;
 		node->n_owed = count_owed(load, node);
+		workers[k].layers = node->n_owed || !load->images;
 		node->error = (struct sl_error)SL_ERROR_INIT;
 		atomic_store(&node->sent, 0);
 		atomic_store(&node->phase, SL_PHASE_WAITING);

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_CLUSTER_CONTAINERD_H
+#define SL_CLUSTER_CONTAINERD_H
+
+/*
+ * containerd in a node, by the node's own ctr; for the files of this target only.
+ *
+ *	containerd.sh          the node's side
+ *	containerd.c           the conversation with it, and the table of what it can do
+ *	containerd_look.c      what the node holds
+ *	containerd_archive.c   layers and documents on their way in
+ *	containerd_commit.c    the names, which move last
+ *	containerd_label.c     who loaded what
+ */
+
+#include "cluster/session.h"
+#include "cluster/target.h"
+#include "image/archive.h"
+
+/* A node that is merely busy answers within this; milliseconds. */
+#define SL_CONTAINERD_ANSWER 20000
+/* More images than this in one call nobody loads. */
+#define SL_CONTAINERD_IMAGES_MAX 256
+
+/* One line of `ctr images ls`, and what its manifest says. */
+struct sl_record {
+	char *name;
+	struct sl_digest manifest, config;
+	size_t manifest_len;
+	bool managed; /* the CRI plugin knows it */
+};
+
+struct sl_containerd {
+	struct sl_target target; /* first */
+	struct sl_session session;
+	char *pid;               /* of the script, in the node */
+	struct sl_record *records;
+	size_t n_records;
+	/* the archive on its way */
+	struct sl_tar_writer *writer;
+	struct sl_buf capture;   /* the writer's bytes while `capturing` */
+	bool capturing, staging;
+	int64_t size, seen;      /* of the layer at hand */
+	uint64_t layer_bytes;
+	size_t n_members;
+	struct sl_error *write_error;
+};
+
+static inline struct sl_containerd *sl_containerd_of(struct sl_target *target)
+{
+	return (struct sl_containerd *)target;
+}
+
+/* ---- containerd_look.c ---- */
+
+int sl_containerd_look(struct sl_target *target, const struct sl_image *images, size_t n, struct sl_error *err);
+enum sl_presence sl_containerd_presence(const struct sl_target *target, const struct sl_image *image);
+
+/* Take the records from a listing (cut up in place); those before are released. */
+int sl_containerd_set_records(struct sl_containerd *self, char *listing, struct sl_error *err) SL_MUST_CHECK;
+void sl_containerd_release_records(struct sl_containerd *self);
+const struct sl_record *sl_containerd_record(const struct sl_containerd *self, const char *name);
+
+/* ---- containerd_archive.c ---- */
+
+int sl_containerd_prepare(struct sl_target *target, struct sl_error *err);
+int sl_containerd_layer(struct sl_target *target, const struct sl_digest *diff_id, int64_t size, struct sl_error *err);
+int sl_containerd_data(struct sl_target *target, const void *data, size_t len, struct sl_error *err);
+
+/* Begin another archive. */
+int sl_containerd_new_archive(struct sl_containerd *self, struct sl_error *err) SL_MUST_CHECK;
+
+/* The end of an archive: configs and manifests (@blobs: unless the node has them),
+ * and the index that gives them @names. */
+int sl_containerd_send_documents(struct sl_containerd *self, const struct sl_image *const *images,
+				 const char *const *names, size_t n, bool blobs, struct sl_error *err) SL_MUST_CHECK;
+
+/* ---- containerd_commit.c ---- */
+
+int sl_containerd_commit(struct sl_target *target, const struct sl_image *const *images, size_t n,
+			 struct sl_error *err);
+
+/* Where staging names begin. */
+#define SL_CONTAINERD_STAGING "sidelift.invalid/staging" /* also in the script */
+
+/* ---- containerd_label.c ---- */
+
+/* Append the words of a command that labels the image's config with who loaded
+ * it, now; after ";;" when @separated.  0 or -1. */
+int sl_containerd_label_words(struct sl_strv *words, bool separated, const struct sl_image *image) SL_MUST_CHECK;
+int sl_containerd_sideloaded(struct sl_target *target, struct sl_strv *names, struct sl_error *err);
+
+#endif
