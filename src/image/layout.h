@@ -71,8 +71,4 @@ void sl_layout_expect(struct sl_layout *layout, struct sl_image *images, size_t 
 int sl_layout_learn(struct sl_layout *layout, struct sl_image *images, size_t n_images,
 		    struct sl_error *err) SL_MUST_CHECK;
 
-/* Layers that arrived as documents (small ones whose bytes begin like JSON) are
- * kept whole: the bytes with @digest, or NULL. */
-const char *sl_layout_document(const struct sl_layout *layout, const struct sl_digest *digest, size_t *len);
-
 #endif
