@@ -58,6 +58,8 @@ enum sl_presence sl_containerd_presence(const struct sl_target *target, const st
 
 /* Take the records from a listing (cut up in place); those before are released. */
 int sl_containerd_set_records(struct sl_containerd *self, char *listing, struct sl_error *err) SL_MUST_CHECK;
+/* Take a section "DIGEST, newline, MANIFEST": what config the records' manifest names. */
+void sl_containerd_take_manifest(struct sl_containerd *self, const char *section);
 void sl_containerd_release_records(struct sl_containerd *self);
 const struct sl_record *sl_containerd_record(const struct sl_containerd *self, const char *name);
 

@@ -10,7 +10,7 @@
 # Commands (sections of an answer are separated by a line "TOKEN"):
 #	look SNAPSHOTTER [FILTER...]  facts; all names; the records that match a filter
 #	                          and their manifests; snapshots; containerd's configuration
-#	image FILTER...           records
+#	records FILTER...         records and their manifests
 #	names [FILTER]            names only
 #	content DIGEST...         blobs, in sections
 #	contents FILTER           blobs and their labels
@@ -145,7 +145,7 @@ run() {
 	shift
 	case $command in
 	look) look "$@" ;;
-	image) c images ls "$@" ;;
+	records) records "$@" ;;
 	names) c images ls -q "$@" ;;
 	content)
 		for digest in "$@"; do

@@ -2,6 +2,7 @@
 #include "cluster/containerd.h"
 
 #include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,9 +45,36 @@ int sl_containerd_label_words(struct sl_strv *words, bool separated, const struc
 	       sl_strv_add(words, "dev.sidelift=1") | (label ? sl_strv_add(words, label) : -1);
 }
 
-/* Labels in a line of `ctr content ls`: LABEL…=NAME|CONFIG|WHO|WHEN,…  Append the
- * names that stand on blob @digest. */
-static int names_of_labels(const char *line, struct sl_strv *names)
+/* A name that was loaded, and the config that it was loaded for. */
+struct loaded {
+	char *name;
+	struct sl_digest config;
+};
+
+struct loaded_list {
+	struct loaded *items;
+	size_t n;
+};
+
+static void release_list(struct loaded_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		free(list->items[i].name);
+	free(list->items);
+}
+
+static int add_loaded(struct loaded_list *list, const char *name, size_t len, const struct sl_digest *config)
+{
+	struct loaded *items = realloc(list->items, (list->n + 1) * sizeof(*items));
+	if (!items)
+		return -1;
+	list->items = items;
+	items[list->n] = (struct loaded){ strndup(name, len), *config };
+	return items[list->n++].name ? 0 : -1;
+}
+
+/* Labels in a line of `ctr content ls`: DIGEST SIZE AGE LABEL…=NAME|CONFIG|WHO|WHEN,… */
+static int take_labels(const char *line, struct loaded_list *list)
 {
 	struct sl_digest digest;
 	char first[SL_DIGEST_MAX] = "";
@@ -61,9 +89,38 @@ static int names_of_labels(const char *line, struct sl_strv *names)
 		size_t name_len = value ? strcspn(value + 1, "|,") : 0;
 		if (!value || value[1 + name_len] != '|' || strncmp(value + 2 + name_len, digest.text, strlen(digest.text)) != 0)
 			continue; /* copied from elsewhere */
-		sl_autofree char *name = strndup(value + 1, name_len);
-		if (!name || sl_strv_add_new(names, name) < 0)
+		if (add_loaded(list, value + 1, name_len, &digest) < 0)
 			return -1;
+	}
+	return 0;
+}
+
+/* Of @list, the names that stand for the config that they were loaded for. */
+static int keep_current(struct sl_containerd *self, const struct loaded_list *list, struct sl_strv *names,
+			struct sl_error *err)
+{
+	sl_autostrv struct sl_strv words = SL_STRV_INIT;
+	char filter[512];
+	int bad = sl_strv_add(&words, "records");
+	for (size_t i = 0; i < list->n; i++) {
+		snprintf(filter, sizeof(filter), "name==\"%s\"", list->items[i].name);
+		bad |= sl_strv_add_new(&words, filter);
+	}
+	if (bad)
+		return sl_error_nomem(err);
+	int code = sl_session_callv(&self->session, SL_CONTAINERD_ANSWER, (const char *const *)words.items, words.n, err);
+	if (code)
+		return code < 0 ? -1 : sl_session_failed(&self->session, "asking what the names stand for", code, err);
+	char *at = NULL, *section = sl_session_section(&self->session, &at);
+	if (!section || sl_containerd_set_records(self, section, err) < 0)
+		return -1;
+	while ((section = sl_session_section(&self->session, &at)))
+		sl_containerd_take_manifest(self, section);
+	for (size_t i = 0; i < list->n; i++) {
+		const struct sl_record *record = sl_containerd_record(self, list->items[i].name);
+		if (record && sl_digest_equal(&record->config, &list->items[i].config) &&
+		    sl_strv_add_new(names, list->items[i].name) < 0)
+			return sl_error_nomem(err);
 	}
 	return 0;
 }
@@ -71,17 +128,17 @@ static int names_of_labels(const char *line, struct sl_strv *names)
 int sl_containerd_sideloaded(struct sl_target *target, struct sl_strv *names, struct sl_error *err)
 {
 	struct sl_containerd *self = sl_containerd_of(target);
-	sl_autostrv struct sl_strv labelled = SL_STRV_INIT;
 	int code = sl_session_call(&self->session, SL_CONTAINERD_ANSWER, err, "contents", "labels.\"dev.sidelift\"==\"1\"", NULL);
 	if (code)
 		return code < 0 ? -1 : sl_session_failed(&self->session, "listing what was loaded", code, err);
+	struct loaded_list list = { 0 };
 	char *save = NULL, *at = NULL;
 	char *text = sl_session_section(&self->session, &at);
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		if (names_of_labels(line, &labelled) < 0)
-			return sl_error_nomem(err);
-	for (size_t i = 0; i < labelled.n; i++)
-		if (sl_strv_has(&target->names, labelled.items[i]) && sl_strv_add_new(names, labelled.items[i]) < 0)
-			return sl_error_nomem(err);
-	return 0;
+	int rc = 0;
+	for (char *line = strtok_r(text, "\n", &save); line && rc == 0; line = strtok_r(NULL, "\n", &save))
+		rc = take_labels(line, &list) < 0 ? sl_error_nomem(err) : 0;
+	if (rc == 0 && list.n)
+		rc = keep_current(self, &list, names, err);
+	release_list(&list);
+	return rc;
 }

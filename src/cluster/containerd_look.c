@@ -121,7 +121,7 @@ int sl_containerd_set_records(struct sl_containerd *self, char *section, struct 
 
 /* A section "DIGEST\nMANIFEST": the config that the records' manifest names.  An
  * index is left alone: its records count as something else. */
-static void take_manifest(struct sl_containerd *self, const char *section)
+void sl_containerd_take_manifest(struct sl_containerd *self, const char *section)
 {
 	size_t len = strcspn(section, "\n");
 	char text[SL_DIGEST_MAX] = "";
@@ -161,7 +161,7 @@ static int take_look(struct sl_containerd *self, struct sl_error *err)
 	char *section, *last = NULL;
 	while ((section = sl_session_section(session, &at))) {
 		last = section;
-		take_manifest(self, section);
+		sl_containerd_take_manifest(self, section);
 	}
 	return take_config(self, last ? last : (char[]){ "" }, err);
 }

@@ -143,14 +143,20 @@ static int refuse_id(const json_t *info, const char *reference, struct sl_error 
 			    reference, reference);
 }
 
-/* Where the engine keeps its things: ROOT in ROOT/overlay2/CACHE-ID/diff. */
-static int take_store(const json_t *info, struct sl_image *image)
+/* Where the engine keeps its things: ROOT in ROOT/overlay2/CACHE-ID/diff.  An image
+ * without layers has no such directory; then the engine is asked. */
+static int take_store(const struct sl_engine *engine, const json_t *info, struct sl_image *image)
 {
 	const char *upper = sl_json_str(json_object_get(json_object_get(info, "GraphDriver"), "Data"), "UpperDir");
 	const char *end = upper ? strstr(upper, "/overlay2/") : NULL;
-	if (!end || *upper != '/')
+	sl_autojson json_t *engine_info = upper ? NULL : get_json(engine, "the engine's answer about itself", "/info", NULL);
+	const char *root = sl_json_str(engine_info, "DockerRootDir");
+	if (end && *upper == '/')
+		image->store = strndup(upper, (size_t)(end - upper));
+	else if (root && *root == '/')
+		image->store = strdup(root);
+	else
 		return 0;
-	image->store = strndup(upper, (size_t)(end - upper));
 	return image->store ? 0 : -1;
 }
 
@@ -181,7 +187,7 @@ static int take_inspect(const struct sl_engine *engine, const json_t *info, stru
 			   !driver || !*driver || !strcmp(driver, "overlayfs");
 	if (!manifest_id)
 		sl_digest_parse(image->id, &image->config);
-	if (driver && !strcmp(driver, "overlay2") && take_store(info, image) < 0)
+	if (driver && !strcmp(driver, "overlay2") && take_store(engine, info, image) < 0)
 		return sl_error_nomem(err);
 	if (layers && sl_image_set_layers(image, layers, err) < 0)
 		return -1;

@@ -253,6 +253,9 @@ int sl_load_run(struct sl_load *load, struct sl_error *err)
 		if (rc < 0 && why.status != SL_CLOSED) {
 			const char *name = load->exporter_name;
 			if (pipe || !sl_load_next_exporter(load)) {
+				for (size_t k = 0; k < load->n_nodes; k++)
+					if (load->nodes[k].aborted)
+						load->nodes[k].error = why;
 				if (err)
 					*err = why;
 				return -1;

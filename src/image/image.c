@@ -86,8 +86,10 @@ int sl_image_set_config(struct sl_image *image, const char *text, size_t len, st
 	sl_autojson json_t *config = sl_json_parse(text, len, "the image's config", err);
 	if (!config)
 		return -1;
-	const json_t *diff_ids = json_object_get(json_object_get(config, "rootfs"), "diff_ids");
-	if (!json_is_array(diff_ids))
+	const json_t *rootfs = json_object_get(config, "rootfs");
+	const json_t *diff_ids = json_object_get(rootfs, "diff_ids");
+	/* an image without layers may leave the list away */
+	if (!json_is_object(rootfs) || (diff_ids && !json_is_array(diff_ids) && !json_is_null(diff_ids)))
 		return sl_error_set(err, SL_FAILED, "image '%s': its config has no rootfs.diff_ids", image->requested);
 	if ((image->layers ? same_layers(image, diff_ids, err) : sl_image_set_layers(image, diff_ids, err)) < 0 ||
 	    set_string(&image->os, sl_json_str(config, "os"), err) < 0 ||

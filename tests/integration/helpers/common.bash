@@ -1,0 +1,82 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# What the tests of load share.  `load helpers/common` in a bats file.
+
+bats_require_minimum_version 1.5.0
+ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+SIDELIFT=${SIDELIFT:-$ROOT/build/release/sidelift}
+export SIDELIFT DOCKER_BUILDKIT=0
+unset KIND_CLUSTER_NAME SIDELIFT_CLUSTER SIDELIFT_KUBE_CONTEXT
+
+# build_image TAG DIR: DIR has a Dockerfile
+build_image() { docker build -q -t "$1" "$2" >/dev/null 2>&1; }
+
+# new_image TAG [KILOBYTES]: two layers of random bytes, in $BATS_TEST_TMPDIR/NAME
+new_image() {
+	CTX=$BATS_TEST_TMPDIR/ctx
+	mkdir -p "$CTX"
+	head -c "$((${2:-100} * 1000))" /dev/urandom >"$CTX/base"
+	head -c 3000 /dev/urandom >"$CTX/top"
+	printf 'FROM scratch\nCOPY base /base\nCOPY top /top\nENV WHAT=first\n' >"$CTX/Dockerfile"
+	build_image "$1" "$CTX"
+}
+
+config_in_engine() { docker image inspect -f '{{.Id}}' "$1"; }
+
+# config_on_node NODE CANONICAL-NAME: what the name stands for there
+config_on_node() {
+	local target
+	target=$(docker exec "$1" ctr -n k8s.io images ls "name==\"$2\"" | awk 'NR == 2 { print $3 }')
+	[ -n "$target" ] || return 1
+	docker exec "$1" ctr -n k8s.io content get "$target" | jq -r .config.digest
+}
+
+# file_on_node NODE CANONICAL-NAME PATH: hash of a file of the unpacked image
+file_on_node() {
+	docker exec "$1" sh -c "mkdir -p /tmp/look && ctr -n k8s.io images mount $2 /tmp/look >/dev/null && sha256sum </tmp/look/$3 | cut -d' ' -f1
+		ctr -n k8s.io images unmount --rm /tmp/look >/dev/null"
+}
+
+hash_of() { sha256sum <"$1" | cut -d' ' -f1; }
+
+# Everything that a load could leave behind, in nodes and on the host.
+state_of() { # NODE...
+	local node
+	for node in "$@"; do
+		echo "== $node"
+		docker exec "$node" sh -c '
+			ctr -n k8s.io images ls -q | sort
+			ctr -n k8s.io content ls -q | sort
+			ctr -n k8s.io content active | sed 1d | cut -f1
+			ctr -n k8s.io snapshots ls | sed 1d | sort
+			ctr -n k8s.io leases ls -q
+			ls /tmp
+			ps ax -o args= | grep -c "[s]idelift" || true'
+	done
+	echo "== host"
+	docker ps -a --format '{{.Names}}' | sort
+	docker images --format '{{.Repository}}:{{.Tag}}' | sort
+	find /tmp -maxdepth 1 -name '*sidelift*' -not -path "${BATS_RUN_TMPDIR:-/none}*" | sort
+	docker ps -q | xargs -r docker inspect -f '{{.Name}} {{.ExecIDs}}' | sort
+}
+
+# same_state_soon BEFORE NODE...: within 15 s everything is as it was
+same_state_soon() {
+	local before=$1 after _
+	shift
+	for _ in $(seq 30); do
+		after=$(state_of "$@")
+		[ "$before" != "$after" ] || return 0
+		sleep 0.5
+	done
+	diff <(echo "$before") <(echo "$after")
+	return 1
+}
+
+# Empty the nodes.
+wipe() {
+	local node
+	for node in "$@"; do
+		docker exec "$node" sh -c 'names=$(ctr -n k8s.io images ls -q); [ -z "$names" ] || ctr -n k8s.io images rm --sync $names >/dev/null'
+	done
+}
