@@ -77,6 +77,10 @@ int sl_cluster_select(const struct sl_engine *engine, const struct sl_cluster_op
  * context trusts.  0, or -1 with SL_REFUSED. */
 int sl_guard_check(const struct sl_cluster *cluster, const char *node_ca, struct sl_error *err) SL_MUST_CHECK;
 
+/* Append the CA that the control plane @node shows, to @pem (bounded). */
+int sl_cluster_read_ca(const struct sl_cluster *cluster, const struct sl_node *node, struct sl_buf *pem,
+		       struct sl_error *err) SL_MUST_CHECK;
+
 /* What a user does about a context that is not provably local; static. */
 const char *sl_guard_advice(void);
 

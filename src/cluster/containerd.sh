@@ -8,11 +8,10 @@
 # "bye", whatever stopped sidelift, this script takes back what is half done.
 #
 # Commands (sections of an answer are separated by a line "TOKEN"):
-#	look SNAPSHOTTER [FILTER...]  facts; all names; the records that match a filter
-#	                          and their manifests; snapshots; containerd's configuration
+#	look SNAPSHOTTER [FILTER...]  facts; the CA; containerd's configuration file; the
+#	                          records that match a filter and their manifests; snapshots
+#	config                    the configuration as containerd puts it together
 #	records FILTER...         records and their manifests
-#	names [FILTER]            names only
-#	content DIGEST...         blobs, in sections
 #	contents FILTER           blobs and their labels
 #	snapshots SNAPSHOTTER     committed snapshots: chain IDs
 #	stage SNAPSHOTTER         import the archive in the following frames, whose
@@ -23,7 +22,8 @@
 #	label DIGEST KEY=VALUE... label a blob
 #	untag NAME...             remove names
 #	forget                    nothing is half done any more
-#	keep                      remember the CRI plugin's records, to leave them alone
+#	keep                      remember the CRI plugin's records, to leave them alone;
+#	                          answers with the staging names that are there
 #	sweep NAME...             remove staging names whose process is gone
 #	gc                        collect garbage now
 #	par COMMAND ;; COMMAND... several of them at once
@@ -39,6 +39,7 @@ set -f
 token=$1 ca=$2
 staged='' kept=''
 staging=sidelift.invalid/staging/p$$:
+settings='^ *\[|^ *imports|snapshotter|discard_unpacked_layers'
 c() { ctr -n k8s.io "$@"; }
 frames() {
 	while IFS= read -r n; do
@@ -121,22 +122,16 @@ look() {
 	shift
 	echo "pid=$$"
 	echo "arch=$(uname -m)"
-	echo "ctr=$(ctr --version 2>&1)"
 	dd if=/dev/null iflag=count_bytes,fullblock count=0 status=none 2>/dev/null && echo "dd=ok"
 	echo "$token"
 	cat "$ca" 2>/dev/null
 	echo "$token"
-	# what is slow runs beside the rest: its output waits in the pipe
-	containerd config dump 2>/dev/null | grep -E '^ *\[|snapshotter|discard_unpacked_layers' | {
-		c snapshots --snapshotter "$snapshotter" ls | {
-			names=$(c images ls -q) || exit
-			echo "$names"
-			echo "$token"
-			cat
-			echo "$token"
-			records "$@"
-		} || exit
-		echo "$token config"
+	grep -s -E "$settings" /etc/containerd/config.toml
+	echo "$token"
+	# the snapshots are listed meanwhile: their listing waits in the pipe
+	c snapshots --snapshotter "$snapshotter" ls | {
+		records "$@" || exit
+		echo "$token snapshots"
 		cat
 	}
 }
@@ -146,19 +141,16 @@ run() {
 	case $command in
 	look) look "$@" ;;
 	records) records "$@" ;;
-	names) c images ls -q "$@" ;;
-	content)
-		for digest in "$@"; do
-			c content get "$digest" || return
-			echo
-			echo "$token"
-		done ;;
 	contents) c content ls "$@" ;;
 	snapshots) c snapshots --snapshotter "$1" ls ;;
 	stage)
 		staged=yes
 		frames | c images import --snapshotter "$1" - ;;
-	keep) kept=$(c images ls -q | grep '^sha256:' | tr '\n' ' ') ;;
+	keep)
+		names=$(c images ls -q) || return
+		kept=$(echo "$names" | grep '^sha256:' | tr '\n' ' ')
+		echo "$names" | grep '^sidelift\.invalid/' || true ;;
+	config) containerd config dump 2>/dev/null | grep -E "$settings" ;;
 	publish)
 		snapshotter=$1
 		shift

@@ -81,6 +81,20 @@ static int begin_staging(struct sl_containerd *self, struct sl_error *err)
 	return sl_session_send(&self->session, words, 2, err);
 }
 
+/* Staging names of a sidelift that was killed together with its node's script. */
+static int sweep_stale(struct sl_containerd *self, struct sl_error *err)
+{
+	sl_autostrv struct sl_strv stale = SL_STRV_INIT;
+	char *save = NULL, *at = NULL, *answer = sl_session_section(&self->session, &at);
+	for (char *line = answer ? strtok_r(answer, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
+		if (!strncmp(line, SL_CONTAINERD_STAGING, sizeof(SL_CONTAINERD_STAGING) - 1) && sl_strv_add(&stale, line) < 0)
+			return sl_error_nomem(err);
+	for (size_t i = 0; i < stale.n; i++)
+		if (sl_session_call(&self->session, SL_CONTAINERD_ANSWER, err, "sweep", stale.items[i], NULL) < 0)
+			return -1;
+	return 0;
+}
+
 /* Have the script remember which of the CRI plugin's own records are there, so
  * that it leaves them alone should it have to clean up; and start the importer,
  * which takes a moment that the export takes as well. */
@@ -88,7 +102,9 @@ int sl_containerd_prepare(struct sl_target *target, struct sl_error *err)
 {
 	struct sl_containerd *self = sl_containerd_of(target);
 	int code = sl_session_call(&self->session, SL_CONTAINERD_ANSWER, err, "keep", NULL);
-	return code < 0 ? -1 : begin_staging(self, err); /* no record at all makes grep fail */
+	if (code)
+		return code < 0 ? -1 : sl_session_failed(&self->session, "listing its images", code, err);
+	return sweep_stale(self, err) < 0 ? -1 : begin_staging(self, err);
 }
 
 int sl_containerd_layer(struct sl_target *target, const struct sl_digest *diff_id, int64_t size,

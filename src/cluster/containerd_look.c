@@ -39,59 +39,52 @@ static int take_facts(struct sl_containerd *self, char *section, struct sl_error
 		if (!value)
 			continue;
 		*value++ = '\0';
-		const char *last = strrchr(value, ' ');
 		if (!strcmp(line, "pid"))
 			self->pid = strdup(value);
 		else if (!strcmp(line, "arch"))
 			target->architecture = strdup(go_architecture(value));
-		else if (!strcmp(line, "ctr"))
-			target->version = strdup(last ? last + 1 : value);
 		else if (!strcmp(line, "dd"))
 			dd = true;
 	}
-	if (!self->pid || !target->architecture || !target->version)
+	if (!self->pid || !target->architecture)
 		return sl_error_set(err, SL_FAILED, "it did not answer as a node with containerd does");
 	if (!dd)
 		return sl_error_set(err, SL_FAILED, "its dd is not GNU coreutils', which sidelift needs there");
 	return 0;
 }
 
-/* The CRI plugin's section of `containerd config dump`: what the kubelet's images
- * are unpacked with.  The section's name differs between config versions 2 and 3. */
-static int take_config(struct sl_containerd *self, char *section, struct sl_error *err)
+/* The CRI plugin's settings: what the kubelet's images are unpacked with.  Their
+ * section's name differs between config versions 2 and 3.  *imports: the text
+ * names other files, which have to be asked for. */
+static int take_config(struct sl_containerd *self, char *section, bool *imports, struct sl_error *err)
 {
-	bool ours = false;
-	char *save = NULL;
-	char *snapshotter = NULL;
+	bool ours = false, top = true;
+	char *save = NULL, *snapshotter = NULL;
+	*imports = !*section; /* no file to read */
 	for (char *line = strtok_r(section, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		line += strspn(line, " \t");
 		if (*line == '[') {
+			top = false;
 			ours = !strncmp(line, "[plugins.\"io.containerd.grpc.v1.cri\".containerd]", 47) ||
 			       !strncmp(line, "[plugins.'io.containerd.cri.v1.images']", 39) ||
 			       !strncmp(line, "[plugins.\"io.containerd.cri.v1.images\"]", 39);
 			continue;
 		}
 		char *value = strchr(line, '=');
-		if (!ours || !value)
+		if (!value)
 			continue;
 		value += 1 + strspn(value + 1, " \"'");
 		value[strcspn(value, "\"' ")] = '\0';
-		if (!strncmp(line, "snapshotter ", 12) && *value)
+		if (top && !strncmp(line, "imports", 7) && strcmp(value, "[]") != 0)
+			*imports = true;
+		else if (ours && !strncmp(line, "snapshotter ", 12) && *value)
 			snapshotter = value;
-		else if (!strncmp(line, "discard_unpacked_layers ", 24))
+		else if (ours && !strncmp(line, "discard_unpacked_layers ", 24))
 			self->target.discards = !strcmp(value, "true");
 	}
+	free(self->target.snapshotter);
 	self->target.snapshotter = strdup(snapshotter ? snapshotter : DEFAULT_SNAPSHOTTER);
 	return self->target.snapshotter ? 0 : sl_error_nomem(err);
-}
-
-static int take_names(struct sl_containerd *self, char *section, struct sl_error *err)
-{
-	char *save = NULL;
-	for (char *line = strtok_r(section, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		if (sl_strv_add(&self->target.names, line) < 0)
-			return sl_error_nomem(err);
-	return 0;
 }
 
 /* `ctr images ls`: REF TYPE DIGEST SIZE UNIT PLATFORMS LABELS, headed. */
@@ -142,41 +135,39 @@ void sl_containerd_take_manifest(struct sl_containerd *self, const char *section
 	}
 }
 
-/* What `look` answered. */
-static int take_look(struct sl_containerd *self, struct sl_error *err)
+/* What `look` answered; *imports: the configuration is not all in one file. */
+static int take_look(struct sl_containerd *self, bool *imports, struct sl_error *err)
 {
 	struct sl_session *session = &self->session;
 	char *at = NULL;
 	char *facts = sl_session_section(session, &at), *ca = sl_session_section(session, &at);
-	char *names = sl_session_section(session, &at), *snapshots = sl_session_section(session, &at);
-	char *records = sl_session_section(session, &at);
-	if (!facts || !ca || !names || !snapshots || !records)
+	char *config = sl_session_section(session, &at), *records = sl_session_section(session, &at);
+	if (!facts || !ca || !config || !records)
 		return sl_error_set(err, SL_FAILED, "it did not answer as a node with containerd does");
 	self->target.ca = strdup(ca);
 	if (!self->target.ca)
 		return sl_error_nomem(err);
-	if (take_facts(self, facts, err) < 0 || take_names(self, names, err) < 0 ||
-	    sl_target_set_chains(&self->target, snapshots, err) < 0 || sl_containerd_set_records(self, records, err) < 0)
+	if (take_facts(self, facts, err) < 0 || take_config(self, config, imports, err) < 0 ||
+	    sl_containerd_set_records(self, records, err) < 0)
 		return -1;
 	char *section, *last = NULL;
 	while ((section = sl_session_section(session, &at))) {
+		if (last)
+			sl_containerd_take_manifest(self, last);
 		last = section;
-		sl_containerd_take_manifest(self, section);
 	}
-	return take_config(self, last ? last : (char[]){ "" }, err);
+	return sl_target_set_chains(&self->target, last ? last : (char[]){ "" }, err);
 }
 
-/* Staging names of a sidelift that was killed together with its node's script. */
-static int sweep_stale(struct sl_containerd *self, struct sl_error *err)
+/* The configuration as containerd itself puts it together: slower. */
+static int ask_config(struct sl_containerd *self, struct sl_error *err)
 {
-	for (size_t i = 0; i < self->target.names.n; i++) {
-		const char *name = self->target.names.items[i];
-		if (strncmp(name, SL_CONTAINERD_STAGING, sizeof(SL_CONTAINERD_STAGING) - 1) != 0)
-			continue;
-		if (sl_session_call(&self->session, SL_CONTAINERD_ANSWER, err, "sweep", name, NULL) < 0)
-			return -1;
-	}
-	return 0;
+	bool ignored;
+	int code = sl_session_call(&self->session, SL_CONTAINERD_ANSWER, err, "config", NULL);
+	if (code < 0)
+		return -1;
+	char *at = NULL, *section = sl_session_section(&self->session, &at);
+	return take_config(self, section ? section : (char[]){ "" }, &ignored, err);
 }
 
 int sl_containerd_look(struct sl_target *target, const struct sl_image *images, size_t n, struct sl_error *err)
@@ -201,7 +192,8 @@ int sl_containerd_look(struct sl_target *target, const struct sl_image *images, 
 		sl_session_failed(&self->session, "asking its containerd", code, err);
 		return sl_error_wrap(err, "its containerd does not answer");
 	}
-	if (take_look(self, err) < 0)
+	bool imports = false;
+	if (take_look(self, &imports, err) < 0 || (imports && ask_config(self, err) < 0))
 		return -1;
 	if (strcmp(target->snapshotter, DEFAULT_SNAPSHOTTER) != 0) {
 		code = sl_session_call(&self->session, SL_CONTAINERD_ANSWER, err, "snapshots", target->snapshotter, NULL);
@@ -211,7 +203,7 @@ int sl_containerd_look(struct sl_target *target, const struct sl_image *images, 
 		if (sl_target_set_chains(target, sl_session_section(&self->session, &at), err) < 0)
 			return -1;
 	}
-	return sweep_stale(self, err);
+	return 0;
 }
 
 const struct sl_record *sl_containerd_record(const struct sl_containerd *self, const char *name)

@@ -4,6 +4,9 @@
 #include "base/cleanup.h"
 #include "cluster/cluster.h"
 
+/* A node that is merely busy answers within this; milliseconds. */
+#define READ_LIMIT 20000
+
 /* The base64 body of the first certificate in @pem, blanks removed: what makes
  * two PEM texts the same certificate. */
 static int body_of(const char *pem, struct sl_buf *body)
@@ -17,6 +20,19 @@ static int body_of(const char *pem, struct sl_buf *body)
 		if (!strchr(" \t\r\n", *from) && sl_buf_add(body, from, 1) < 0)
 			return -1;
 	return body->len ? 0 : -1;
+}
+
+int sl_cluster_read_ca(const struct sl_cluster *cluster, const struct sl_node *node, struct sl_buf *pem,
+		       struct sl_error *err)
+{
+	const char *const argv[] = { "cat", sl_provider_by_name(cluster->provider)->ca_path, NULL };
+	struct sl_remote *remote = sl_engine_exec(cluster->engine, node->container, argv, err);
+	int code = 0;
+	int rc = remote ? sl_remote_finish(remote, &code, READ_LIMIT, err) : -1;
+	if (rc == 0 && (code || sl_buf_add(pem, sl_buf_text(&remote->out), remote->out.len) < 0))
+		rc = sl_error_set(err, SL_REFUSED, "its certificate authority %s cannot be read", argv[1]);
+	sl_remote_free(remote);
+	return rc;
 }
 
 int sl_guard_check(const struct sl_cluster *cluster, const char *node_ca, struct sl_error *err)

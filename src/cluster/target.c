@@ -22,9 +22,8 @@ struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct 
 		sl_target_close(target, true);
 		return NULL;
 	}
-	sl_info("node '%s': containerd %s, %s, snapshotter %s%s, %zu snapshots, %zu names", node->name, target->version,
-		target->architecture, target->snapshotter, target->discards ? ", discards unpacked layers" : "",
-		target->n_chains, target->names.n);
+	sl_info("node '%s': %s, %s, snapshotter %s%s, %zu snapshots", node->name, target->ops->runtime, target->architecture,
+		target->snapshotter, target->discards ? ", discards unpacked layers" : "", target->n_chains);
 	return target;
 }
 
@@ -103,12 +102,10 @@ int sl_target_sideloaded(struct sl_target *target, struct sl_strv *names, struct
 
 void sl_target_release(struct sl_target *target)
 {
-	free(target->version);
 	free(target->architecture);
 	free(target->snapshotter);
 	free(target->ca);
 	free(target->chains);
-	sl_strv_release(&target->names);
 }
 
 void sl_target_close(struct sl_target *target, bool done)

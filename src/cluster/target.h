@@ -44,14 +44,12 @@ struct sl_target_ops {
 struct sl_target {
 	const struct sl_target_ops *ops;
 	const struct sl_node *node;  /* borrowed */
-	char *version;               /* of the runtime: "1.6.20" */
 	char *architecture;          /* amd64 */
 	char *snapshotter;
 	char *ca;                    /* PEM of a control plane's CA; "" elsewhere */
 	bool discards;               /* its configuration wants unpacked layers' blobs gone */
 	struct sl_digest *chains;    /* unpacked, sorted */
 	size_t n_chains;
-	struct sl_strv names;        /* of all images, as the runtime knows them */
 	uint64_t sent;               /* bytes written into the node so far */
 };
 

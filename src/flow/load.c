@@ -146,14 +146,12 @@ static int prove(const struct sl_load *load, struct sl_error *err)
 			return sl_guard_check(cluster, load->nodes[k].target->ca, err);
 	for (size_t i = 0; i < cluster->n_nodes; i++) {
 		const struct sl_node *node = &cluster->nodes[i];
+		sl_autobuf struct sl_buf ca = SL_BUF_INIT;
 		if (!node->control_plane || !node->running)
 			continue;
-		struct sl_target *target = sl_target_open(cluster, node, NULL, 0, err);
-		if (!target)
+		if (sl_cluster_read_ca(cluster, node, &ca, err) < 0)
 			return sl_error_wrap(err, "node '%s'", node->name);
-		int rc = sl_guard_check(cluster, target->ca, err);
-		sl_target_close(target, true);
-		return rc;
+		return sl_guard_check(cluster, sl_buf_text(&ca), err);
 	}
 	return sl_error_set(err, SL_REFUSED, "no control plane of %s cluster '%s' is running, so it cannot be proven that context '%s' is it",
 			    cluster->provider, cluster->name, cluster->context);

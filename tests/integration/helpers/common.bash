@@ -51,13 +51,12 @@ state_of() { # NODE...
 			ctr -n k8s.io snapshots ls | sed 1d | sort
 			ctr -n k8s.io leases ls -q
 			ls /tmp
-			ps ax -o args= | grep -c "[s]idelift" || true'
+			ps ax -o args= | grep -c "[s]idelift" || true' 2>/dev/null
 	done
 	echo "== host"
-	docker ps -a --format '{{.Names}}' | sort
-	docker images --format '{{.Repository}}:{{.Tag}}' | sort
-	find /tmp -maxdepth 1 -name '*sidelift*' -not -path "${BATS_RUN_TMPDIR:-/none}*" | sort
-	docker ps -q | xargs -r docker inspect -f '{{.Name}} {{.ExecIDs}}' | sort
+	docker images --format '{{.Repository}}:{{.Tag}}' | grep -v '^<none>\|^bench-' | sort
+	find /tmp -maxdepth 1 -name '*sidelift*' -not -path "${BATS_RUN_TMPDIR:-/none}*" -not -name 'sidelift-bench*' | sort
+	docker inspect -f '{{.Name}} {{.State.Status}} {{.ExecIDs}}' "$@"
 }
 
 # same_state_soon BEFORE NODE...: within 15 s everything is as it was
