@@ -5,7 +5,8 @@
 # with one command a line on standard input.  Words hold no blanks, quotes or
 # wildcards; the caller sees to that.  Each answer ends, on standard output and
 # on standard error, with a line "TOKEN EXIT-CODE".  When the input ends without
-# "bye", whatever stopped sidelift, this script takes back what is half done.
+# "bye", whatever stopped sidelift, or when an import fails, this script takes back
+# what is half done and ends.
 #
 # Commands (sections of an answer are separated by a line "TOKEN"):
 #	look SNAPSHOTTER [FILTER...]  facts; the CA; containerd's configuration file; the
@@ -190,6 +191,11 @@ while IFS= read -r line; do
 	rc=$?
 	printf '\n%s %d\n' "$token" "$rc"
 	printf '\n%s %d\n' "$token" "$rc" >&2
+	# what is left of the frames of a failed import must never be read as commands
+	case $rc:$line in
+	0:*) ;;
+	*:stage* | *:publish*) break ;;
+	esac
 done
 exec >/dev/null 2>&1
 # shellcheck disable=SC2046

@@ -48,7 +48,7 @@ refuses() {
 }
 
 @test "what is no image name" {
-	refuses 2 "sidelift: " "$SIDELIFT" load 'Upper/case'
+	refuses 2 "sidelift: " "$SIDELIFT" load 'Upper'
 	refuses 2 "sidelift: " "$SIDELIFT" load 'a b'
 	refuses 2 "no image; name one" "$SIDELIFT" load
 	refuses 2 "unknown command 'laod'" "$SIDELIFT" laod x
@@ -174,6 +174,19 @@ others_loaded_but() {
 	[[ "$stderr" != *"once more"* ]]
 	# images of the host are not the node's
 	same_state_soon "$before" refuse-worker2
+}
+
+@test "what is left of a failed import is never taken for commands" {
+	docker save refuse-small:dev | docker exec -i refuse-worker2 ctr -n k8s.io images import - >/dev/null
+	new_image refuse-lines:dev 100
+	# if its lines were read as commands, the image above would lose its name
+	yes 'untag docker.io/library/refuse-small:dev' | head -c 90000000 >"$CTX/top"
+	build_image refuse-lines:dev "$CTX"
+	run --separate-stderr "$SIDELIFT" load --node refuse-worker2 refuse-lines:dev
+	[ "$status" = 1 ]
+	[[ "$stderr" = *"no space left on device"* ]]
+	sleep 1
+	config_on_node refuse-worker2 docker.io/library/refuse-small:dev
 }
 
 @test "the name keeps standing for the old image where the new one fails" {
