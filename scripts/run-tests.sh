@@ -106,6 +106,8 @@ for part in "${parts[@]}"; do
 		bats_tests integration tests/integration/*.bats
 		make --no-print-directory BUILD=asan all || exit 1
 		SIDELIFT=$PWD/build/asan/sidelift bats_tests rewrite-asan tests/integration/rewrite.bats
+		SIDELIFT=$PWD/build/asan/sidelift bats_tests load-asan tests/integration/exporters.bats
+		SIDELIFT=$PWD/build/asan/sidelift bats_tests refusals-asan -f 'archives|kubeconfigs|no image name|engine|CA' tests/integration/refusals.bats
 		;;
 	cluster)
 		make --no-print-directory all || exit 1
