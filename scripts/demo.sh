@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 work=$(mktemp -d)
-own_cluster=
+own_cluster='' own_engine=''
 # Called by the trap.
 # shellcheck disable=SC2317
 cleanup() {
@@ -19,7 +19,7 @@ cleanup() {
 	[ -n "$own_cluster" ] || [ -n "${KEEP:-}" ] || kubectl delete --ignore-not-found -f examples/demo/app.yaml >/dev/null 2>&1 || true
 	if [ -n "$own_cluster" ] && [ -z "${KEEP:-}" ]; then
 		tests/bed/down.sh demo || true
-		tests/bed/engine-down.sh || true
+		[ -z "$own_engine" ] || tests/bed/engine-down.sh || true
 	elif [ -n "$own_cluster" ]; then
 		echo "left running: KUBECONFIG=$KUBECONFIG (tests/bed/down.sh demo removes it)"
 	fi
@@ -28,6 +28,7 @@ trap cleanup EXIT
 
 say "1. what it needs, and sidelift itself"
 scripts/install-deps.sh all
+docker info >/dev/null 2>&1 || own_engine=yes
 tests/bed/engine-up.sh
 make --no-print-directory all
 export PATH=$PWD/build/release:$PATH

@@ -43,7 +43,7 @@ for try in 1 2 3; do
 	apt-get update -qq >"$log" 2>&1 || true
 	# the services that come with packages are not wanted, here we start our own
 	[ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; own_policy=yes; }
-	apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$log" 2>&1 && ok=yes || ok=
+	apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >"$log" 2>&1 && ok=yes || ok=
 	[ -z "${own_policy:-}" ] || rm -f /usr/sbin/policy-rc.d
 	[ -z "$ok" ] || exit 0
 	echo "apt-get failed, try $try of 3" >&2

@@ -221,7 +221,7 @@ int sl_engine_inspect(const struct sl_engine *engine, const char *reference, str
 	}
 	sl_autojson json_t *info = get_json(engine, "the engine's answer about an image", path, err);
 	int rc = -1;
-	if (!info && err && err->status == SL_NOT_FOUND && !strstr(err->message, "no engine"))
+	if (!info && err && err->status == SL_NOT_FOUND)
 		sl_error_set(err, SL_NOT_FOUND, "no image '%s' in the engine at %s; build it, or see 'docker images'",
 			     reference, engine->endpoint.url);
 	else if (info && (!valid || (!is_named(info, image->name) && is_id(info, reference))))

@@ -86,7 +86,7 @@ static int curl_failed(const struct sl_endpoint *endpoint, CURLcode code, const 
 {
 	const char *why = detail && *detail ? detail : curl_easy_strerror(code);
 	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST)
-		return sl_error_set(err, SL_NOT_FOUND, "no engine answers at %s (%s); is it running?", endpoint->url, why);
+		return sl_error_set(err, SL_FAILED, "no engine answers at %s (%s); is it running?", endpoint->url, why);
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return sl_error_set(err, SL_TIMEOUT, "the engine at %s does not answer", endpoint->url);
 	if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_RECV_ERROR ||

@@ -48,7 +48,7 @@ int sl_load_images(struct sl_load *load, const struct sl_strv *references, struc
 				sl_image_release(image);
 			else
 				load->n_images++;
-		} else if (why.status == SL_NOT_FOUND && strncmp(why.message, "no image", 8) == 0) {
+		} else if (why.status == SL_NOT_FOUND) {
 			sl_buf_printf(&missing, "%s'%s'", n_missing++ ? ", " : "", references->items[i]);
 		} else {
 			if (err)

@@ -99,7 +99,6 @@ struct pass {
 	struct sl_load *load;
 	struct sl_exporter *exporter;
 	int64_t started;
-	int64_t waited_ms; /* for nodes, all in all */
 };
 
 static bool others_idle(const struct sl_load *load, const struct sl_load_node *slow)
@@ -132,7 +131,6 @@ static int give(struct pass *pass, struct sl_load_node *node, const struct sl_fe
 		int64_t before = sl_now();
 		int rc = sl_feed_push(&node->feed, item, SLICE_MS);
 		int64_t took = sl_now() - before;
-		pass->waited_ms += took;
 		if (others_idle(pass->load, node))
 			node->alone_ms += took;
 		if (rc > 0)

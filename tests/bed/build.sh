@@ -7,19 +7,29 @@ set -euo pipefail
 # shellcheck source=tests/bed/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-command -v go >/dev/null || die "no Go toolchain (looked on PATH and in /usr/local/go/bin)"
-exec 9>"$BED_CACHE/build.lock"
-flock 9
+lock build
 
 MODULE=$BED_CACHE/kmod-$K8S_VERSION
 PROGRAMS=(kubelet kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl)
 
+need_go() { command -v go >/dev/null || die "no Go toolchain (looked on PATH and in /usr/local/go/bin)"; }
 nice_go() { nice -n 5 env GOFLAGS=-mod=mod CGO_ENABLED=0 go "$@"; }
+
+# go_build OUT PACKAGE [FLAG...]: whole or not at all
+go_build() {
+	local out=$1 package=$2
+	shift 2
+	retry 2 nice_go build -p 2 -trimpath "$@" -o "$out.tmp" "$package"
+	mv "$out.tmp" "$out"
+}
 
 build_kind() {
 	[ -x "$BED_CACHE/bin/kind" ] && return
+	need_go
 	say "building kind $KIND_VERSION"
-	GOBIN=$BED_CACHE/bin retry 3 nice_go install -p 2 "sigs.k8s.io/kind@$KIND_VERSION"
+	GOBIN=$BED_CACHE/bin/tmp retry 3 nice_go install -p 2 "sigs.k8s.io/kind@$KIND_VERSION"
+	mv "$BED_CACHE/bin/tmp/kind" "$BED_CACHE/bin/kind"
+	rmdir "$BED_CACHE/bin/tmp"
 }
 
 # k8s.io/kubernetes has replace directives, which `go install` refuses: it is
@@ -56,13 +66,15 @@ build_kubernetes() {
 	mkdir -p "$BED_BIN" "$MODULE"
 	for p in "${PROGRAMS[@]}"; do
 		[ ! -x "$BED_BIN/$p" ] || continue
-		(k8s_module && cd "$MODULE" && retry 2 nice_go build -p 2 -trimpath -ldflags "$ld" -o "$BED_BIN/$p.tmp" "k8s.io/kubernetes/cmd/$p")
-		mv "$BED_BIN/$p.tmp" "$BED_BIN/$p"
+		need_go
+		(k8s_module && cd "$MODULE" && go_build "$BED_BIN/$p" "k8s.io/kubernetes/cmd/$p" -ldflags "$ld")
 		say "built $p"
 	done
 	if [ ! -x "$BED_BIN/crictl" ] || ! cmp -s "$BED/node/crishim.go" "$MODULE/crishim/main.go"; then
+		need_go
+		rm -f "$BED_BIN/crictl" # built from this source, or not there
 		(k8s_module && mkdir -p "$MODULE/crishim" && cp "$BED/node/crishim.go" "$MODULE/crishim/main.go" &&
-			cd "$MODULE" && nice_go build -p 2 -trimpath -ldflags '-s -w' -o "$BED_BIN/crictl" ./crishim)
+			cd "$MODULE" && go_build "$BED_BIN/crictl" ./crishim -ldflags '-s -w')
 	fi
 }
 
@@ -73,6 +85,7 @@ build_containerd() {
 	mkdir -p "$dir" "$out"
 	for p in cmd/containerd cmd/containerd-shim-runc-v2 cmd/ctr; do
 		[ ! -x "$out/$(basename $p)" ] || continue
+		need_go
 		if [ ! -s "$dir/go.sum" ]; then (
 			cd "$dir"
 			printf 'module bed.local/containerd\n' >go.mod
@@ -91,7 +104,7 @@ build_containerd() {
 			GOFLAGS=-mod=mod retry 3 go mod tidy -e >tidy.log 2>&1
 		); fi
 		say "building $(basename $p) $CONTAINERD_VERSION"
-		(cd "$dir" && retry 2 nice_go build -p 2 -trimpath -ldflags '-s -w' -o "$out/$(basename $p)" "$module/$p")
+		(cd "$dir" && go_build "$out/$(basename $p)" "$module/$p" -ldflags '-s -w')
 	done
 }
 
@@ -113,10 +126,13 @@ build_rootfs() { # SUITE
 	mkdir -p "$BED_CACHE/debs"
 	say "debootstrap $1"
 	one_try() {
-		rm -rf "$r"
-		nice -n 5 debootstrap --variant=minbase --cache-dir="$BED_CACHE/debs" --include=$include "$1" "$r" >"$BED_CACHE/debootstrap-$1.log" 2>&1
+		# one that was killed leaves these mounted
+		umount -R "$r/proc" "$r/sys" 2>/dev/null || true
+		rm -rf "$r" || return
+		nice -n 5 debootstrap --variant=minbase --cache-dir="$BED_CACHE/debs" --include="$include" "$1" "$r" >"$BED_CACHE/debootstrap-$1.log" 2>&1
 	}
 	retry 3 one_try "$1" || { tail "$BED_CACHE/debootstrap-$1.log" >&2; die "debootstrap $1 failed"; }
+	umount -R "$r/proc" "$r/sys" 2>/dev/null || true
 	rm -rf "$r"/var/cache/apt/* "$r"/var/lib/apt/lists/* "$r"/usr/share/{doc,man,locale,info}/* "$r"/var/log/*.log
 	tar -C "$r" -cf "$t.tmp" .
 	mv "$t.tmp" "$t"
@@ -125,6 +141,7 @@ build_rootfs() { # SUITE
 
 build_node_image() { # SUITE
 	local base=$1 key c
+	engine_answers || die "no engine answers; run tests/bed/engine-up.sh"
 	[ "$1" != newest ] || base=sid
 	key=$(cat "$BED"/node/* <(echo "$K8S_VERSION $1 $CONTAINERD_VERSION") | sha256sum | cut -c1-16)
 	[ "$(docker image inspect -f '{{index .Config.Labels "bed.key"}}' "sidelift-bed:$1" 2>/dev/null)" != "$key" ] || return 0

@@ -13,7 +13,7 @@ BED_SUITES=(bookworm trixie sid newest) # containerd 1.6, 1.7, 2.1, and the newe
 BED_BIN=$BED_CACHE/bin-$K8S_VERSION
 BED_LABEL=dev.sidelift.bed
 
-mkdir -p "$BED_CACHE/state"
+mkdir -p "$BED_CACHE/state" "$BED_CACHE/locks"
 
 say() { printf '[%3ds] %s\n' "$SECONDS" "$*" >&2; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
@@ -25,7 +25,7 @@ retry() {
 	for i in $(seq "$n"); do
 		"$@" && return
 		say "failed ($i of $n): $*"
-		sleep $((i * 3))
+		[ "$i" = "$n" ] || sleep $((i * 3))
 	done
 	return 1
 }
@@ -42,6 +42,20 @@ wait_for() {
 
 engine_answers() { timeout 10 docker info >/dev/null 2>&1; }
 
+# Two scripts at once on the same thing wait for each other.  Descriptor 9 is
+# inherited: whatever outlives the script must be started with 9>&-.
+lock() { # NAME
+	exec 9>"$BED_CACHE/locks/$1"
+	flock -n 9 && return
+	say "another one is at $1, waiting"
+	flock 9
+}
+
+# A cluster's name becomes a folder, a network and host names.
+check_name() {
+	[[ $1 =~ ^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$ ]] || die "'$1' is no name for a cluster (lower-case letters, digits, - and .)"
+}
+
 # As kind names them.
 node_name() { # CLUSTER INDEX
 	case $2 in
@@ -55,20 +69,25 @@ state_dir() { echo "$BED_CACHE/state/$1"; }
 
 # ---- certificates and kubeconfigs, in $STATE/pki and $STATE/kubeconfig ----
 
+# A new CA makes whatever an old one signed worthless.
 new_ca() {
-	[ -s "$STATE/pki/ca.crt" ] && return
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$STATE/pki/ca.key" -out "$STATE/pki/ca.crt" \
+	local p=$STATE/pki
+	[ -s "$p/ca.crt" ] && return
+	rm -rf "${p:?}"/*
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$p/ca.key" -out "$p/ca.tmp" \
 		-days 3650 -subj "/CN=$1-ca" -addext keyUsage=critical,keyCertSign,cRLSign 2>/dev/null
+	mv "$p/ca.tmp" "$p/ca.crt"
 }
 
 new_cert() { # FILE COMMON-NAME ORGANISATION [SUBJECT-ALTERNATIVE-NAMES]
 	local p=$STATE/pki
 	[ -s "$p/$1.crt" ] && return
 	openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$p/$1.key" -out "$p/$1.csr" -subj "/O=$3/CN=$2" 2>/dev/null
-	openssl x509 -req -in "$p/$1.csr" -CA "$p/ca.crt" -CAkey "$p/ca.key" -CAcreateserial -days 3650 -out "$p/$1.crt" \
+	openssl x509 -req -in "$p/$1.csr" -CA "$p/ca.crt" -CAkey "$p/ca.key" -CAcreateserial -days 3650 -out "$p/$1.tmp" \
 		-extfile <(printf 'keyUsage=digitalSignature,keyEncipherment\nextendedKeyUsage=clientAuth,serverAuth\n'
 			[ -z "${4:-}" ] || echo "subjectAltName=$4") 2>/dev/null
 	rm "$p/$1.csr"
+	mv "$p/$1.tmp" "$p/$1.crt"
 }
 
 new_kubeconfig() { # FILE CERTIFICATE USER SERVER CONTEXT
@@ -102,40 +121,65 @@ caps() {
 	done
 }
 
+# The names that a cluster needs must be free, or the bed's own: somebody's kind
+# cluster of the same name is not ours to replace.
+refuse_foreign() { # CLUSTER N
+	local i name owner
+	for i in $(seq 0 $(($2 - 1))); do
+		name=$(node_name "$1" "$i")
+		owner=$(docker container inspect -f "{{index .Config.Labels \"$BED_LABEL\"}}" "$name" 2>/dev/null) || continue
+		[ "$owner" = "$1" ] || die "there is a container $name that the bed did not make; take another name"
+	done
+}
+
 # The cluster's network, and its SUBNET (three numbers): what exists, or the first
 # free one from a number made of the name.
-cluster_network() {
-	local i from
+cluster_network() { # CLUSTER
+	local i from old error
 	NET=bed-$1
-	SUBNET=$(docker network inspect -f '{{(index .IPAM.Config 0).Subnet}}' "$NET" 2>/dev/null | sed 's/\.0\/24$//') || true
-	[ -z "$SUBNET" ] || return 0
+	if old=$(docker network inspect -f "{{index .Labels \"$BED_LABEL\"}} {{range .IPAM.Config}}{{.Subnet}}{{end}}" "$NET" 2>/dev/null); then
+		if [[ $old =~ ^$1\ (172\.30\.[0-9]+)\.0/24$ ]]; then
+			SUBNET=${BASH_REMATCH[1]}
+			return
+		fi
+		# a leftover without our label or with another range; in use, it stays
+		docker network rm "$NET" >/dev/null 2>&1 || die "there is a network $NET that the bed did not make; take another name"
+	fi
 	from=$(($(cksum <<<"$1" | cut -d' ' -f1) % 100))
 	for i in $(seq 0 99); do
 		SUBNET=172.30.$((100 + (from + i) % 100))
-		docker network create --label "$BED_LABEL=$1" --subnet "$SUBNET.0/24" "$NET" >/dev/null 2>&1 && return
+		error=$(docker network create --label "$BED_LABEL=$1" --subnet "$SUBNET.0/24" "$NET" 2>&1 >/dev/null) && return
+		[[ $error == *verlap* ]] || break
 	done
-	die "no free subnet for the network $NET"
+	die "no network $NET: $error"
 }
 
 # Start node INDEX of CLUSTER from the image of SUITE; MODE is cluster or
-# containerd (nothing but it).  Repairs or replaces what an earlier run left.
+# containerd (nothing but it).  Repairs what an earlier run left; replaces it when
+# it was made in another way, which its label .key tells.  With a new control
+# plane all the nodes are new (REPLACED).
+REPLACED=
 start_node() { # CLUSTER INDEX SUITE MODE N
-	local name role=worker publish=() extra=() c
+	local name role=worker publish=() extra=() tmpfs='' key old c
 	name=$(node_name "$1" "$2")
-	if [ "$(docker container inspect -f "{{index .Config.Labels \"$BED_LABEL\"}}/{{index .Config.Labels \"$BED_LABEL.suite\"}}/{{index .Config.Labels \"$BED_LABEL.mode\"}}/{{.Image}}" "$name" 2>/dev/null)" = \
-		"$1/$3/$4/$(docker image inspect -f '{{.Id}}' "sidelift-bed:$3")" ]; then
+	[ "$2" != $(($5 - 1)) ] || tmpfs=${BED_NODE_TMPFS:-}
+	key="$3 $4 tmpfs=$tmpfs proxy=${KUBE_PROXY:-1} $SUBNET $(docker image inspect -f '{{.Id}}' "sidelift-bed:$3") $(cat "$STATE/pki/ca.crt")"
+	key=$(sha256sum <<<"$key" | cut -c1-16)
+	old=$(docker container inspect -f "{{index .Config.Labels \"$BED_LABEL.key\"}}" "$name" 2>/dev/null) || old=
+	if [ "$old" = "$key" ] && [ -z "$REPLACED" ]; then
 		docker unpause "$name" >/dev/null 2>&1 || true
 		docker start "$name" >/dev/null && return
 	fi
+	[ "$2" != 0 ] || REPLACED=yes
 	docker rm -fv "$name" >/dev/null 2>&1 || true
 	[ "$2" != 0 ] || { role=control-plane publish=(-p "127.0.0.1:0:6443"); }
-	[ "$2" != $(($5 - 1)) ] || [ -z "${BED_NODE_TMPFS:-}" ] || extra=(--tmpfs "/var/lib/containerd:exec,size=$BED_NODE_TMPFS")
+	[ -z "$tmpfs" ] || extra=(--tmpfs "/var/lib/containerd:exec,size=$tmpfs")
 	mapfile -t c < <(caps)
 	docker run -d --name "$name" --hostname "$name" --network "$NET" --ip "$SUBNET.$((10 + $2))" "${c[@]}" \
 		--security-opt seccomp=unconfined --security-opt systempaths=unconfined --device-cgroup-rule 'a *:* rwm' \
 		--device /dev/kmsg --cgroupns=private --tmpfs /run:exec --tmpfs /tmp:exec --volume /var "${extra[@]}" "${publish[@]}" \
 		--label "io.x-k8s.kind.cluster=$1" --label "io.x-k8s.kind.role=$role" \
-		--label "$BED_LABEL=$1" --label "$BED_LABEL.suite=$3" --label "$BED_LABEL.mode=$4" \
+		--label "$BED_LABEL=$1" --label "$BED_LABEL.key=$key" \
 		-v "$STATE/pki:/bed/pki:ro" -v "$STATE/kubeconfig:/bed/kubeconfig:ro" \
 		-e "BED_MODE=$4" -e "NODE_NAME=$name" -e "NODE_IP=$SUBNET.$((10 + $2))" -e "NODE_INDEX=$2" -e "ROLE=$role" \
 		-e "CP_IP=$SUBNET.10" -e "KUBE_PROXY=${KUBE_PROXY:-1}" "sidelift-bed:$3" >/dev/null
@@ -147,15 +191,18 @@ begin_cluster() {
 	local suite
 	[ $# -gt 0 ] || die "usage: NAME [SUITE...]"
 	name=$1
+	check_name "$name"
 	shift
 	suites=("$@")
 	[ $# -gt 0 ] || suites=(bookworm)
 	n=${#suites[@]}
-	STATE=$(state_dir "$name")
-	mkdir -p "$STATE/pki" "$STATE/kubeconfig"
 	for suite in "${suites[@]}"; do
 		docker image inspect "sidelift-bed:$suite" >/dev/null 2>&1 || die "no node image sidelift-bed:$suite; run tests/bed/build.sh $suite"
 	done
+	lock "cluster-$name"
+	refuse_foreign "$name" "$n"
+	STATE=$(state_dir "$name")
+	mkdir -p "$STATE/pki" "$STATE/kubeconfig"
 	cluster_network "$name"
 }
 

@@ -7,10 +7,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 scripts/install-deps.sh all
+own_engine=''
+docker info >/dev/null 2>&1 || own_engine=yes
 tests/bed/engine-up.sh
 make --no-print-directory all
 tests/bed/build.sh kind bookworm
-cleanup() { tests/bed/down.sh bench; tests/bed/engine-down.sh; }
+cleanup() {
+	tests/bed/down.sh bench
+	[ -z "$own_engine" ] || tests/bed/engine-down.sh
+}
 trap cleanup EXIT
 KUBECONFIG=$(tests/bed/nodes-only.sh bench bookworm bookworm bookworm)
 export KUBECONFIG

@@ -201,6 +201,26 @@ others_loaded_but() {
 	[ "$(config_on_node refuse-worker docker.io/library/refuse-keep:dev)" = "$(config_in_engine refuse-keep:dev)" ]
 }
 
+@test "a node that stalls in the middle holds nobody up, and is served after them" {
+	new_image refuse-stall:dev 150000
+	"$SIDELIFT" load -v --node refuse-control-plane --node refuse-worker refuse-stall:dev >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/said" 3>&- &
+	pid=$!
+	sleep 1
+	docker exec refuse-worker pkill -STOP -x containerd
+	for _ in $(seq 60); do
+		config_on_node refuse-control-plane docker.io/library/refuse-stall:dev >/dev/null && break
+		sleep 0.5
+	done
+	first=$(config_on_node refuse-control-plane docker.io/library/refuse-stall:dev) || true
+	docker exec refuse-worker pkill -CONT -x containerd
+	got=0
+	wait $pid || got=$?
+	[ "$first" = "$(config_in_engine refuse-stall:dev)" ]
+	grep -q "node 'refuse-worker' is far slower than the others; it is served after them" "$BATS_TEST_TMPDIR/said"
+	[ "$got" = 0 ]
+	[ "$(config_on_node refuse-worker docker.io/library/refuse-stall:dev)" = "$first" ]
+}
+
 @test "archives: cut off anywhere, no tar, empty, a directory, absent" {
 	size=$(stat -c %s "$SMALL")
 	for at in 100 512 5000 150000 $((size / 2)) $((size - 3000)) $((size - 12000)); do
