@@ -15,7 +15,7 @@
 
 struct sl_cli {
 	/* global options */
-	const char *docker_host, *node_engine, *kubeconfig, *kube_context, *cluster_name;
+	const char *docker_host, *docker_context, *node_engine, *kubeconfig, *kube_context, *cluster_name;
 	const char *output, *progress, *timeout;
 	struct sl_strv nodes;
 	bool quiet, help, version;

@@ -19,6 +19,7 @@ static const struct sl_command *const commands[] = {
 #define AT(field) offsetof(struct sl_cli, field)
 static const struct sl_option global_options[] = {
 	{ "docker-host", 0, SL_OPTION_TEXT, "URL", AT(docker_host), "the engine that has the images (default: DOCKER_HOST)" },
+	{ "docker-context", 0, SL_OPTION_TEXT, "NAME", AT(docker_context), "the docker context that has the images (default: docker's own)" },
 	{ "node-engine", 0, SL_OPTION_TEXT, "URL", AT(node_engine), "the engine that runs the nodes, if it is another one" },
 	{ "kubeconfig", 0, SL_OPTION_TEXT, "FILE", AT(kubeconfig), "kubeconfig (default: KUBECONFIG, ~/.kube/config)" },
 	{ "kube-context", 0, SL_OPTION_TEXT, "NAME", AT(kube_context), "context (default: the current one)" },

@@ -6,21 +6,27 @@
 #include "base/cleanup.h"
 #include "cli/cli.h"
 
+static int open_engine(struct sl_cli *cli, const char *host, const char *context, struct sl_engine *engine,
+		       struct sl_error *err)
+{
+	const struct sl_engine_options options = { .host = host, .context = context };
+	struct sl_location location;
+	if (sl_engine_locate(&options, &location, err) < 0)
+		return -1;
+	int rc = sl_engine_open(engine, &location, &cli->cancel, err);
+	if (rc < 0) {
+		sl_engine_release(engine);
+		sl_error_wrap(err, "engine (%s)", location.evidence);
+	}
+	sl_location_release(&location);
+	return rc;
+}
+
 int sl_cli_engine(struct sl_cli *cli, struct sl_error *err)
 {
 	if (cli->engine.version)
 		return 0;
-	const struct sl_engine_options options = { .host = cli->docker_host };
-	const char *evidence = NULL;
-	sl_autofree char *url = sl_engine_locate(&options, &evidence);
-	if (!url)
-		return sl_error_nomem(err);
-	if (sl_engine_open(&cli->engine, url, &cli->cancel, err) < 0) {
-		sl_engine_release(&cli->engine);
-		return sl_error_wrap(err, "engine (from %s)", evidence);
-	}
-	cli->engine.evidence = evidence;
-	return 0;
+	return open_engine(cli, cli->docker_host, cli->docker_context, &cli->engine, err);
 }
 
 /* KIND_CLUSTER_NAME stands for --cluster, unless the context is chosen by hand. */
@@ -39,8 +45,8 @@ int sl_cli_cluster(struct sl_cli *cli, struct sl_error *err)
 	if (cli->cluster.name)
 		return 0;
 	if (cli->node_engine) {
-		if (sl_engine_open(&cli->node_engine_open, cli->node_engine, &cli->cancel, err) < 0)
-			return sl_error_wrap(err, "engine of the nodes (from --node-engine)");
+		if (open_engine(cli, cli->node_engine, NULL, &cli->node_engine_open, err) < 0)
+			return sl_error_wrap(err, "--node-engine");
 		engine = &cli->node_engine_open;
 	} else if (sl_cli_engine(cli, err) < 0) {
 		return -1;

@@ -15,25 +15,10 @@
 #define API_MINOR 44
 #define API_MINOR_MIN 24
 
-char *sl_engine_locate(const struct sl_engine_options *options, const char **evidence)
-{
-	const char *env = getenv("DOCKER_HOST");
-	/* docker contexts come between DOCKER_HOST and the default */
-	if (options->host) {
-		*evidence = "--docker-host";
-		return strdup(options->host);
-	}
-	if (env && *env) {
-		*evidence = "DOCKER_HOST";
-		return strdup(env);
-	}
-	*evidence = "the default socket";
-	return strdup("unix:///var/run/docker.sock");
-}
-
 void sl_engine_release(struct sl_engine *engine)
 {
 	sl_endpoint_release(&engine->endpoint);
+	free(engine->evidence);
 	free(engine->version);
 	free(engine->architecture);
 	*engine = (struct sl_engine){ 0 };
@@ -81,10 +66,11 @@ static int negotiate(struct sl_engine *engine, const json_t *version, struct sl_
 	return 0;
 }
 
-int sl_engine_open(struct sl_engine *engine, const char *url, const struct sl_cancel *cancel, struct sl_error *err)
+int sl_engine_open(struct sl_engine *engine, const struct sl_location *location, const struct sl_cancel *cancel,
+		   struct sl_error *err)
 {
 	*engine = (struct sl_engine){ 0 };
-	if (sl_endpoint_parse(url, &engine->endpoint, err) < 0)
+	if (sl_endpoint_set(location, &engine->endpoint, err) < 0)
 		return -1;
 	engine->endpoint.cancel = cancel;
 	sl_autojson json_t *version = get_json(engine, "the engine's version", "/version", err);
@@ -95,11 +81,12 @@ int sl_engine_open(struct sl_engine *engine, const char *url, const struct sl_ca
 	const char *text = sl_json_str(version, "Version"), *arch = sl_json_str(version, "Arch");
 	engine->version = strdup(text ? text : "?");
 	engine->architecture = strdup(arch ? arch : "");
-	if (!engine->version || !engine->architecture) {
+	engine->evidence = strdup(location->evidence);
+	if (!engine->version || !engine->architecture || !engine->evidence) {
 		sl_engine_release(engine);
 		return sl_error_nomem(err);
 	}
-	sl_info("engine %s: version %s, API %s", url, engine->version, engine->api + 1);
+	sl_info("engine %s (%s): version %s, API %s", location->url, location->evidence, engine->version, engine->api + 1);
 	return 0;
 }
 

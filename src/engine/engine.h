@@ -6,7 +6,7 @@
  * A Docker engine, or what speaks its API: where it is, what it says of its
  * images and containers, and processes inside containers.
  *
- *	1. sl_engine_locate() decides the address;
+ *	1. sl_engine_locate() (engine/locate.h) decides the address;
  *	2. sl_engine_open() asks the engine for its versions;
  *	3. the rest may be called from several threads.
  */
@@ -19,23 +19,15 @@
 
 struct sl_engine {
 	struct sl_endpoint endpoint;
-	const char *evidence; /* why this address: "DOCKER_HOST", ...; static */
+	char *evidence;       /* why this address: "DOCKER_HOST", ... */
 	char api[16];         /* "/v1.41" */
 	char *version;        /* the server's own: "20.10.24" */
 	char *architecture;   /* Go's spelling: amd64 */
 };
 
-struct sl_engine_options {
-	const char *host; /* --docker-host, or NULL */
-};
-
-/* Work out the engine's address, from the options, DOCKER_HOST and the default
- * socket, in docker's own order.  The caller frees; *evidence says which it was.
- * NULL when memory is out. */
-char *sl_engine_locate(const struct sl_engine_options *options, const char **evidence);
-
-/* Connect to @url and agree on an API version.  @cancel is borrowed. */
-int sl_engine_open(struct sl_engine *engine, const char *url, const struct sl_cancel *cancel,
+/* Connect to where @location says and agree on an API version.  @cancel is
+ * borrowed. */
+int sl_engine_open(struct sl_engine *engine, const struct sl_location *location, const struct sl_cancel *cancel,
 		   struct sl_error *err) SL_MUST_CHECK;
 void sl_engine_release(struct sl_engine *engine);
 

@@ -27,38 +27,65 @@ void sl_endpoint_release(struct sl_endpoint *endpoint)
 	free(endpoint->url);
 	free(endpoint->socket_path);
 	free(endpoint->base);
+	free(endpoint->ca);
+	free(endpoint->cert);
+	free(endpoint->key);
 	*endpoint = (struct sl_endpoint){ 0 };
 }
 
-int sl_endpoint_parse(const char *url, struct sl_endpoint *out, struct sl_error *err)
+static int set_unix(const char *path, struct sl_endpoint *out, struct sl_error *err)
 {
-	*out = (struct sl_endpoint){ 0 };
-	out->url = strdup(url);
-	const char *rest = strstr(url, "://");
-	rest = rest ? rest + 3 : "";
-	if (!strncmp(url, "unix://", 7)) {
-		out->socket_path = strdup(rest);
-		out->base = strdup("http://docker");
-		if (!*rest) {
-			sl_endpoint_release(out);
-			return sl_error_set(err, SL_USAGE, "engine address '%s' has no socket path; it should look like unix:///var/run/docker.sock", url);
-		}
-	} else if (!strncmp(url, "tcp://", 6) || !strncmp(url, "http://", 7)) {
-		size_t len = strcspn(rest, "/");
-		if (!len || asprintf(&out->base, "http://%.*s", (int)len, rest) < 0) {
-			out->base = NULL;
-			sl_endpoint_release(out);
-			return sl_error_set(err, SL_USAGE, "engine address '%s' has no host; it should look like tcp://127.0.0.1:2375", url);
-		}
-	} else {
-		sl_endpoint_release(out);
-		return sl_error_set(err, SL_USAGE, "engine address '%s' is of a kind that sidelift cannot reach; use unix:// or tcp://", url);
-	}
-	if (!out->url || !out->base) {
-		sl_endpoint_release(out);
+	if (!*path)
+		return sl_error_set(err, SL_USAGE, "engine address '%s' has no socket path; it should look like unix:///var/run/docker.sock", out->url);
+	out->socket_path = strdup(path);
+	out->base = strdup("http://docker");
+	return out->socket_path && out->base ? 0 : sl_error_nomem(err);
+}
+
+static int copy_file_name(const char *from, char **to, struct sl_error *err)
+{
+	return from && !(*to = strdup(from)) ? sl_error_nomem(err) : 0;
+}
+
+static int set_tcp(const struct sl_location *location, const char *host, struct sl_endpoint *out, struct sl_error *err)
+{
+	size_t len = strcspn(host, "/");
+	if (!len)
+		return sl_error_set(err, SL_USAGE, "engine address '%s' has no host; it should look like tcp://127.0.0.1:2375", out->url);
+	if (asprintf(&out->base, "%s://%.*s", location->tls ? "https" : "http", (int)len, host) < 0) {
+		out->base = NULL;
 		return sl_error_nomem(err);
 	}
-	return 0;
+	if (!location->tls)
+		return 0;
+	out->verify = location->verify;
+	return copy_file_name(location->ca, &out->ca, err) < 0 || copy_file_name(location->cert, &out->cert, err) < 0 ||
+	       copy_file_name(location->key, &out->key, err) < 0 ? -1 : 0;
+}
+
+static int set_endpoint(const struct sl_location *location, struct sl_endpoint *out, struct sl_error *err)
+{
+	const char *url = location->url;
+	const char *rest = strstr(url, "://");
+	if (!rest)
+		return set_tcp(location, url, out, err); /* as docker takes it */
+	rest += 3;
+	if (!strncmp(url, "unix://", 7))
+		return set_unix(rest, out, err);
+	if (!strncmp(url, "tcp://", 6) || !strncmp(url, "http://", 7))
+		return set_tcp(location, rest, out, err);
+	if (!strncmp(url, "npipe://", 8))
+		return sl_error_set(err, SL_USAGE, "engine address '%s' is a Windows pipe; run sidelift in WSL2, where the engine has a unix socket", url);
+	return sl_error_set(err, SL_USAGE, "engine address '%s' is of a kind that sidelift cannot reach; use unix:// or tcp://", url);
+}
+
+int sl_endpoint_set(const struct sl_location *location, struct sl_endpoint *out, struct sl_error *err)
+{
+	*out = (struct sl_endpoint){ .url = strdup(location->url) };
+	int rc = out->url ? set_endpoint(location, out, err) : sl_error_nomem(err);
+	if (rc < 0)
+		sl_endpoint_release(out);
+	return rc;
 }
 
 /* A handle with what every request to @endpoint has in common. */
@@ -74,6 +101,16 @@ static CURL *new_easy(const struct sl_endpoint *endpoint, const char *path)
 	curl_easy_setopt(easy, CURLOPT_URL, url);
 	if (endpoint->socket_path)
 		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, endpoint->socket_path);
+	if (endpoint->ca)
+		curl_easy_setopt(easy, CURLOPT_CAINFO, endpoint->ca);
+	if (endpoint->cert)
+		curl_easy_setopt(easy, CURLOPT_SSLCERT, endpoint->cert);
+	if (endpoint->key)
+		curl_easy_setopt(easy, CURLOPT_SSLKEY, endpoint->key);
+	if (!strncmp(endpoint->base, "https", 5) && !endpoint->verify) {
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)SL_HTTP_CONNECT);
@@ -89,6 +126,12 @@ static int curl_failed(const struct sl_endpoint *endpoint, CURLcode code, const 
 		return sl_error_set(err, SL_FAILED, "no engine answers at %s (%s); is it running?", endpoint->url, why);
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return sl_error_set(err, SL_TIMEOUT, "the engine at %s does not answer", endpoint->url);
+	/* an engine that wants a client's certificate hangs up on one that has none */
+	bool tls = !strncmp(endpoint->base, "https", 5);
+	if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM ||
+	    code == CURLE_SSL_CONNECT_ERROR || (tls && !endpoint->cert))
+		return sl_error_set(err, SL_FAILED, "TLS with the engine at %s fails (%s); ca.pem: %s, cert.pem: %s", endpoint->url, why,
+				    endpoint->ca ? endpoint->ca : "none", endpoint->cert ? endpoint->cert : "none");
 	if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_RECV_ERROR ||
 	    code == CURLE_GOT_NOTHING)
 		return sl_error_set(err, SL_FAILED, "what listens at %s does not speak HTTP as an engine does (%s)",

@@ -18,17 +18,21 @@
 
 #include "base/buf.h"
 #include "base/cancel.h"
+#include "engine/locate.h"
 
 struct sl_endpoint {
 	char *url;         /* as the user knows it: unix:///var/run/docker.sock */
 	char *socket_path; /* unix; NULL for TCP */
-	char *base;        /* http://localhost or http://host:port, no trailing slash */
+	char *base;        /* http://docker or http[s]://host:port, no trailing slash */
+	char *ca, *cert, *key; /* PEM files for TLS; each may be NULL */
+	bool verify;       /* the server's certificate */
 	const struct sl_cancel *cancel; /* borrowed; may be NULL */
 };
 
-/* Take apart unix:///path, tcp://host:port or http://host:port.  SL_USAGE for
- * anything else, with what is supported. */
-int sl_endpoint_parse(const char *url, struct sl_endpoint *out, struct sl_error *err) SL_MUST_CHECK;
+/* Take apart the address of @location: unix:///path, tcp://host:port or
+ * http://host:port, with TLS if it says so.  SL_USAGE for anything else, with what
+ * is supported. */
+int sl_endpoint_set(const struct sl_location *location, struct sl_endpoint *out, struct sl_error *err) SL_MUST_CHECK;
 void sl_endpoint_release(struct sl_endpoint *endpoint);
 
 /* Silence that is tolerated, in milliseconds. */
