@@ -68,8 +68,8 @@ int sl_load_plan(struct sl_load *load, struct sl_error *err)
 		return 0;
 	for (size_t k = 0; k < load->n_nodes; k++) {
 		struct sl_load_node *node = &load->nodes[k];
-		if (node->outcome == SL_OUTCOME_FAILED)
-			continue;
+		if (node->outcome != SL_OUTCOME_PENDING || !node->target)
+			continue; /* done, or not to be helped */
 		free(node->todo);
 		node->todo = calloc(load->n_images, sizeof(*node->todo));
 		if (!node->todo)
