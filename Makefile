@@ -146,7 +146,7 @@ clean: ## remove build/
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1@\2/p' Makefile | column -t -s@
+	@awk -F ':.*## ' '/^[a-z_.-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: FORCE
 FORCE:
