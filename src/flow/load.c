@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flow/load.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ void sl_load_release(struct sl_load *load)
 		sl_target_close(load->nodes[k].target, true);
 		sl_feed_release(&load->nodes[k].feed);
 		free(load->nodes[k].todo);
+		free(load->nodes[k].wanted);
 	}
 	free(load->nodes);
 	sl_exporter_free(load->exporter);
@@ -109,7 +111,9 @@ static void *open_node(void *ctx)
 	struct sl_load_node *node = opener->node;
 	node->target = sl_target_open(opener->load->cluster, node->node, opener->load->images, opener->load->n_images,
 				      &node->error);
-	if (!node->target)
+	if (node->target)
+		snprintf(node->architecture, sizeof(node->architecture), "%s", node->target->architecture);
+	else
 		node->outcome = SL_OUTCOME_FAILED;
 	return NULL;
 }

@@ -38,7 +38,8 @@ struct sl_todo {
 
 struct sl_load_node {
 	const struct sl_node *node;
-	struct sl_target *target;  /* NULL once closed, or when opening failed */
+	struct sl_target *target;  /* NULL once closed, or when opening failed; the worker's while it runs */
+	char architecture[16];     /* known once it was opened */
 	struct sl_todo *todo;      /* one per image */
 	bool whole;                /* send every layer, whatever it seems to have */
 	enum sl_outcome outcome;
@@ -51,7 +52,9 @@ struct sl_load_node {
 	/* while running */
 	struct sl_feed feed;
 	bool feeding, detached, aborted; /* aborted: by the export, not by the node */
-	size_t n_owed;             /* layers that it waits for */
+	struct sl_digest *wanted;  /* diff IDs of the layers that it is to be given, sorted */
+	size_t n_wanted;
+	size_t n_owed;             /* of them it waits for */
 	int64_t alone_ms;          /* time in which only it kept the export waiting */
 	atomic_int phase;          /* enum sl_phase */
 	atomic_uint_fast64_t sent; /* bytes of this try */
@@ -94,8 +97,14 @@ int sl_load_plan(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
  * have, SL_FAILED when none has; each node says why. */
 int sl_load_run(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
 
-/* For the parts of the flow: does @node lack the layer, does it need anything? */
-bool sl_load_wants(const struct sl_load *load, const struct sl_load_node *node, const struct sl_digest *diff_id);
+/* For the parts of the flow.  Work out node->wanted, before its worker starts. */
+int sl_load_want(const struct sl_load *load, struct sl_load_node *node, struct sl_error *err) SL_MUST_CHECK;
+bool sl_load_wants(const struct sl_load_node *node, const struct sl_digest *diff_id);
+
+/* SL_FAILED when an image cannot run on a node that was opened. */
+int sl_load_check_platforms(const struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+
+/* Does @node need anything that only an export can give? */
 bool sl_load_needs_export(const struct sl_load *load, const struct sl_load_node *node);
 
 /* Give every image of an archive its canonical name. */

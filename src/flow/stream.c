@@ -166,7 +166,7 @@ static size_t choose(struct pass *pass, const struct sl_blob *blob, bool *chosen
 		struct sl_load_node *node = &pass->load->nodes[k];
 		chosen[k] = node->feeding &&
 			    (!pass->load->images || (sl_digest_known(&blob->diff_id) ?
-				sl_load_wants(pass->load, node, &blob->diff_id) : node->n_owed > 0));
+				sl_load_wants(node, &blob->diff_id) : node->n_owed > 0));
 		n += chosen[k];
 		if (chosen[k]) {
 			node->layers_sent++;
@@ -238,22 +238,13 @@ static int complete_images(struct pass *pass, struct sl_error *err)
 	if (!load->images) {
 		load->images = pass->exporter->images;
 		load->n_images = pass->exporter->n_images;
-		if (sl_load_name_images(load, err) < 0 || sl_load_plan(load, err) < 0)
+		if (sl_load_name_images(load, err) < 0 || sl_load_check_platforms(load, err) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < load->n_images; i++)
 		if (sl_image_make_manifest(&load->images[i], err) < 0)
 			return -1;
 	return 0;
-}
-
-static size_t count_owed(const struct sl_load *load, const struct sl_load_node *node)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < load->n_images; i++)
-		for (size_t j = 0; j < load->images[i].n_layers; j++)
-			n += node->whole || !sl_target_has_chain(node->target, &load->images[i].layers[j].chain_id);
-	return n;
 }
 
 static void start_workers(struct sl_load *load, struct worker *workers)
@@ -267,11 +258,15 @@ static void start_workers(struct sl_load *load, struct worker *workers)
 		node->alone_ms = 0;
 		node->detached = node->aborted = false;
 		node->tries++;
-		node->n_owed = count_owed(load, node);
-		workers[k].layers = node->n_owed || !load->images;
 		node->error = (struct sl_error)SL_ERROR_INIT;
 		atomic_store(&node->sent, 0);
 		atomic_store(&node->phase, SL_PHASE_WAITING);
+		if (sl_load_want(load, node, &node->error) < 0) {
+			node->outcome = SL_OUTCOME_FAILED;
+			continue;
+		}
+		node->n_owed = node->n_wanted;
+		workers[k].layers = node->n_wanted || !load->images;
 		if (sl_feed_init(&node->feed) < 0 || pthread_create(&workers[k].thread, NULL, feed_node, &workers[k]) != 0) {
 			sl_error_nomem(&node->error);
 			node->outcome = SL_OUTCOME_FAILED;
