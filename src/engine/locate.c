@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/sha256.h"
 
 #define DEFAULT_URL "unix:///var/run/docker.sock"
@@ -58,11 +59,10 @@ static int current_context(const char *dir, char **name, struct sl_error *err)
 	}
 	sl_autojson json_t *config = read_json(path, &why);
 	if (!config) {
-		if (why.status == SL_NOT_FOUND)
-			return 0;
-		if (err)
-			*err = why;
-		return -1;
+		/* as docker: a file that cannot be read is worth a warning, not an end */
+		if (why.status != SL_NOT_FOUND)
+			sl_warn("%s; whatever context it names is not used", why.message);
+		return 0;
 	}
 	const char *current = sl_json_str(config, "currentContext");
 	if (current && *current && !(*name = strdup(current)))
