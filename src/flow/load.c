@@ -223,30 +223,32 @@ static size_t prepare_repeat(struct sl_load *load, struct sl_error *err)
 	return n;
 }
 
+/* Only what a node has confirmed counts. */
 static int conclude(const struct sl_load *load, struct sl_error *err)
 {
-	size_t good = 0, bad = 0;
-	const struct sl_load_node *first = NULL;
+	size_t good = 0;
+	const struct sl_load_node *bad = NULL;
 	for (size_t k = 0; k < load->n_nodes; k++) {
-		if (load->nodes[k].outcome == SL_OUTCOME_FAILED) {
-			first = first ? first : &load->nodes[k];
-			bad++;
-		} else {
+		const struct sl_load_node *node = &load->nodes[k];
+		if (node->outcome == SL_OUTCOME_PRESENT || node->outcome == SL_OUTCOME_LOADED)
 			good++;
-		}
+		else if (!bad)
+			bad = node;
 	}
 	if (!bad)
 		return 0;
-	sl_error_set(err, good ? SL_PARTIAL : SL_FAILED, "node '%s': %s", first->node->name, first->error.message);
-	return -1;
+	return sl_error_set(err, good ? SL_PARTIAL : SL_FAILED, "node '%s': %s", bad->node->name,
+			    bad->error.message[0] ? bad->error.message : "it was not served");
 }
+
+/* At most: each way out once, and once more what failed or was detached. */
+#define PASSES_MAX 4
 
 int sl_load_run(struct sl_load *load, struct sl_error *err)
 {
 	bool pipe = load->archive && !load->images;
 	load->started = sl_now();
-	/* at most: each way out once, and once more what failed or was detached */
-	for (int pass = 0; pass < 4; pass++) {
+	for (int pass = 1;; pass++) {
 		struct sl_error why = SL_ERROR_INIT;
 		int rc = sl_load_stream(load, &why);
 		if (sl_cancelled(load->cancel))
@@ -266,7 +268,7 @@ int sl_load_run(struct sl_load *load, struct sl_error *err)
 		}
 		sl_exporter_free(load->exporter);
 		load->exporter = NULL;
-		if (pipe || !prepare_repeat(load, err))
+		if (pipe || pass == PASSES_MAX || !prepare_repeat(load, err))
 			break;
 	}
 	return conclude(load, err);

@@ -42,7 +42,7 @@ static int take_item(struct worker *worker, struct sl_feed_item *item, struct sl
 		return rc;
 	case SL_FEED_ABORT:
 		node->aborted = true;
-		return sl_error_set(err, SL_FAILED, "the export failed");
+		return sl_error_set(err, SL_FAILED, node->detached ? "it is far slower than the others" : "the export failed");
 	default:
 		return 0;
 	}
