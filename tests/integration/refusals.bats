@@ -201,6 +201,40 @@ others_loaded_but() {
 	[ "$(config_on_node refuse-worker docker.io/library/refuse-keep:dev)" = "$(config_in_engine refuse-keep:dev)" ]
 }
 
+@test "an import that breaks is repeated once, with the whole image, and the others are not disturbed" {
+	new_image refuse-again:dev
+	"$SIDELIFT" load -q --node refuse-control-plane --node refuse-worker refuse-again:dev
+	head -c 4000 /dev/urandom >"$CTX/top"
+	build_image refuse-again:dev "$CTX"
+	# the real ctr, but for its next N imports
+	for broken in 1 2; do
+		docker exec -i refuse-control-plane sh -c 'cat >/usr/local/sbin/ctr; chmod +x /usr/local/sbin/ctr; echo '$broken' >/run/broken' <<-'S'
+		#!/bin/sh
+		left=$(cat /run/broken)
+		case "$*" in
+		*"images import"*)
+			[ "$left" = 0 ] || { echo $((left - 1)) >/run/broken; echo "ctr: something broke" >&2; exit 1; } ;;
+		esac
+		exec /usr/bin/ctr "$@"
+		S
+		run --separate-stderr "$SIDELIFT" load -o json --node refuse-control-plane --node refuse-worker refuse-again:dev
+		docker exec refuse-control-plane rm /usr/local/sbin/ctr /run/broken
+		[[ "$stderr" = *"warning: node 'refuse-control-plane': ctr images import failed: ctr: something broke (exit code 1); trying once more with the whole image"* ]]
+		[ "$(config_on_node refuse-worker docker.io/library/refuse-again:dev)" = "$(config_in_engine refuse-again:dev)" ]
+		if [ $broken = 1 ]; then
+			[ "$status" = 0 ]
+			[ "$(jq -r '.nodes[] | select(.name == "refuse-control-plane") | .layersSent' <<<"$output")" = 3 ]
+			[ "$(config_on_node refuse-control-plane docker.io/library/refuse-again:dev)" = "$(config_in_engine refuse-again:dev)" ]
+			sed -i 's/WHAT=first/WHAT=second/' "$CTX/Dockerfile"
+			head -c 4000 /dev/urandom >"$CTX/top"
+			build_image refuse-again:dev "$CTX"
+		else
+			[ "$status" = 3 ]
+			[[ "$stderr" = *"node 'refuse-control-plane': ctr images import failed: ctr: something broke"* ]]
+		fi
+	done
+}
+
 @test "a node that stalls in the middle holds nobody up, and is served after them" {
 	new_image refuse-stall:dev 150000
 	"$SIDELIFT" load -v --node refuse-control-plane --node refuse-worker refuse-stall:dev >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/said" 3>&- &
