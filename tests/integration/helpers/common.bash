@@ -8,6 +8,11 @@ SIDELIFT=${SIDELIFT:-$ROOT/build/release/sidelift}
 export SIDELIFT DOCKER_BUILDKIT=0
 unset KIND_CLUSTER_NAME SIDELIFT_CLUSTER SIDELIFT_KUBE_CONTEXT
 
+# What the last command said belongs to a failure.
+teardown() {
+	[ -n "${BATS_TEST_COMPLETED:-}" ] || printf 'exit code %s\n%s\n%s\n' "${status:-}" "${output:-}" "${stderr:-}"
+}
+
 # build_image TAG DIR: DIR has a Dockerfile
 build_image() { docker build -q -t "$1" "$2" >/dev/null 2>&1; }
 
