@@ -18,9 +18,18 @@
 #include "cluster/kubeconfig.h"
 #include "engine/engine.h"
 
+/* What runs a node's containers. */
+enum sl_runtime {
+	SL_RUNTIME_UNKNOWN, /* the provider does not tell: the node is asked */
+	SL_RUNTIME_CONTAINERD,
+	SL_RUNTIME_DOCKERD,
+	SL_RUNTIME_CRIO,
+};
+
 struct sl_node {
 	char *name;
 	char *container; /* its ID on the engine of the nodes */
+	enum sl_runtime runtime;
 	bool control_plane;
 	bool running;
 	bool chosen;     /* to be loaded into (--node) */
@@ -80,6 +89,11 @@ int sl_guard_check(const struct sl_cluster *cluster, const char *node_ca, struct
 /* Append the CA that the control plane @node shows, to @pem (bounded). */
 int sl_cluster_read_ca(const struct sl_cluster *cluster, const struct sl_node *node, struct sl_buf *pem,
 		       struct sl_error *err) SL_MUST_CHECK;
+
+/* Start @argv (NULL-terminated) on @node, by whatever way leads there.  The caller
+ * ends it (base/remote.h); NULL with @err when it cannot be started. */
+struct sl_remote *sl_cluster_exec(const struct sl_cluster *cluster, const struct sl_node *node, const char *const *argv,
+				  struct sl_error *err) SL_MUST_CHECK;
 
 /* What a user does about a context that is not provably local; static. */
 const char *sl_guard_advice(void);

@@ -51,7 +51,7 @@ struct sl_target *sl_target_containerd(const struct sl_cluster *cluster, const s
 	}
 	const char *ca = node->control_plane ? sl_provider_by_name(cluster->provider)->ca_path : "/dev/null";
 	const char *const argv[] = { "sh", "-c", script, "sidelift", self->session.token, ca, NULL };
-	struct sl_remote *remote = sl_engine_exec(cluster->engine, node->container, argv, err);
+	struct sl_remote *remote = sl_cluster_exec(cluster, node, argv, err);
 	if (!remote) {
 		free(self);
 		return NULL;

@@ -26,7 +26,7 @@ int sl_cluster_read_ca(const struct sl_cluster *cluster, const struct sl_node *n
 		       struct sl_error *err)
 {
 	const char *const argv[] = { "cat", sl_provider_by_name(cluster->provider)->ca_path, NULL };
-	struct sl_remote *remote = sl_engine_exec(cluster->engine, node->container, argv, err);
+	struct sl_remote *remote = sl_cluster_exec(cluster, node, argv, err);
 	int code = 0;
 	int rc = remote ? sl_remote_finish(remote, &code, READ_LIMIT, err) : -1;
 	if (rc == 0 && (code || sl_buf_add(pem, sl_buf_text(&remote->out), remote->out.len) < 0))

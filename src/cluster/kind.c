@@ -59,6 +59,7 @@ static int add_node(struct sl_cluster *cluster, const json_t *container, const c
 	node->state = strdup(state ? state : "");
 	node->running = state && !strcmp(state, "running");
 	node->control_plane = !strcmp(role, "control-plane");
+	node->runtime = SL_RUNTIME_CONTAINERD;
 	if (!node->name || !node->container || !node->state)
 		return -1;
 	return node->control_plane ? add_endpoints(&node->endpoints, container) : 0;

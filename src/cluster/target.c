@@ -14,7 +14,6 @@ struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct 
 		sl_error_set(err, SL_FAILED, "it is not running (%s); start it: docker start %s", node->state, node->name);
 		return NULL;
 	}
-	/* every kind node runs containerd; the choice by node comes with the others */
 	struct sl_target *target = sl_target_containerd(cluster, node, err);
 	if (!target)
 		return NULL;
