@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -58,27 +59,36 @@ int64_t sl_deadline(int64_t ms, int64_t limit)
 	return at < limit ? at : limit;
 }
 
-int sl_wait_fd(int fd, short events, const struct sl_cancel *cancel, int64_t deadline,
-	       struct sl_error *err)
+int sl_wait_fds(struct pollfd *fds, size_t n, const struct sl_cancel *cancel, int64_t deadline, struct sl_error *err)
 {
+	struct pollfd all[SL_WAIT_MAX + 1];
+	memcpy(all, fds, n * sizeof(*fds));
+	all[n] = (struct pollfd){ .fd = cancel ? cancel->fd : -1, .events = POLLIN };
 	for (;;) {
-		struct pollfd fds[2] = {
-			{ .fd = fd, .events = events },
-			{ .fd = cancel ? cancel->fd : -1, .events = POLLIN },
-		};
 		int64_t left = deadline == SL_NEVER ? 60000 : deadline - sl_now();
 		if (left < 0)
 			left = 0;
 		if (left > 60000)
 			left = 60000;
-		int n = poll(fds, 2, (int)left);
-		if (n < 0 && errno != EINTR)
+		int ready = poll(all, n + 1, (int)left);
+		if (ready < 0 && errno != EINTR)
 			return sl_error_errno(err, errno, "poll");
 		if (sl_cancelled(cancel))
 			return sl_error_set(err, SL_INTERRUPTED, "interrupted");
-		if (n > 0 && fds[0].revents)
-			return fds[0].revents;
+		bool any = false;
+		for (size_t i = 0; i < n; i++) {
+			fds[i].revents = ready > 0 ? all[i].revents : 0;
+			any = any || fds[i].revents;
+		}
+		if (any)
+			return 0;
 		if (deadline != SL_NEVER && sl_now() >= deadline)
 			return sl_error_set(err, SL_TIMEOUT, "no answer in time");
 	}
+}
+
+int sl_wait_fd(int fd, short events, const struct sl_cancel *cancel, int64_t deadline, struct sl_error *err)
+{
+	struct pollfd one = { .fd = fd, .events = events };
+	return sl_wait_fds(&one, 1, cancel, deadline, err) < 0 ? -1 : one.revents;
 }

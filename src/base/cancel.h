@@ -11,7 +11,9 @@
  * none.
  */
 
+#include <poll.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -49,5 +51,11 @@ int64_t sl_deadline(int64_t ms, int64_t limit);
  * SL_INTERRUPTED or SL_TIMEOUT ("no answer in time").  @cancel may be NULL. */
 int sl_wait_fd(int fd, short events, const struct sl_cancel *cancel, int64_t deadline,
 	       struct sl_error *err) SL_MUST_CHECK;
+
+/* The same for up to SL_WAIT_MAX descriptors: 0 when one is ready, `revents` then
+ * says which; -1 as above. */
+#define SL_WAIT_MAX 4
+int sl_wait_fds(struct pollfd *fds, size_t n, const struct sl_cancel *cancel, int64_t deadline,
+		struct sl_error *err) SL_MUST_CHECK;
 
 #endif

@@ -58,6 +58,8 @@ void sl_remote_complaint(const struct sl_remote *remote, char *line, size_t size
 			break;
 		text += len + (text[len] == '\n');
 	}
+	while (best_len && strchr(" \t\r", best[best_len - 1]))
+		best_len--;
 	snprintf(line, size, "%.*s", (int)best_len, best);
 	sl_sanitise(line);
 }

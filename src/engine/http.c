@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "engine/dial.h"
 
 /* What one pass of libcurl may leave in our hands before it is paused. */
 #define CHUNK_MAX ((size_t)512 << 10)
@@ -26,6 +27,7 @@ void sl_endpoint_release(struct sl_endpoint *endpoint)
 {
 	free(endpoint->url);
 	free(endpoint->socket_path);
+	sl_strv_release(&endpoint->command);
 	free(endpoint->base);
 	free(endpoint->ca);
 	free(endpoint->cert);
@@ -74,9 +76,13 @@ static int set_endpoint(const struct sl_location *location, struct sl_endpoint *
 		return set_unix(rest, out, err);
 	if (!strncmp(url, "tcp://", 6) || !strncmp(url, "http://", 7))
 		return set_tcp(location, rest, out, err);
+	if (!strncmp(url, "ssh://", 6)) {
+		out->base = strdup("http://127.0.0.1"); /* never looked up: the command is the connection */
+		return out->base ? sl_dial_command(url, &out->command, err) : sl_error_nomem(err);
+	}
 	if (!strncmp(url, "npipe://", 8))
 		return sl_error_set(err, SL_USAGE, "engine address '%s' is a Windows pipe; run sidelift in WSL2, where the engine has a unix socket", url);
-	return sl_error_set(err, SL_USAGE, "engine address '%s' is of a kind that sidelift cannot reach; use unix:// or tcp://", url);
+	return sl_error_set(err, SL_USAGE, "engine address '%s' is of a kind that sidelift cannot reach; use unix://, tcp:// or ssh://", url);
 }
 
 int sl_endpoint_set(const struct sl_location *location, struct sl_endpoint *out, struct sl_error *err)
@@ -88,17 +94,21 @@ int sl_endpoint_set(const struct sl_location *location, struct sl_endpoint *out,
 	return rc;
 }
 
-/* A handle with what every request to @endpoint has in common. */
-static CURL *new_easy(const struct sl_endpoint *endpoint, const char *path)
+/* A handle with what every request to @endpoint has in common.  @dial carries its
+ * connection where that goes through a command; it is released after the handle. */
+static CURL *new_easy(const struct sl_endpoint *endpoint, const char *path, struct sl_dial *dial)
 {
 	CURL *easy = curl_easy_init();
 	sl_autofree char *url = NULL;
-	if (!easy || asprintf(&url, "%s%s", endpoint->base, path) < 0) {
+	dial->listener = -1;
+	if (!easy || (endpoint->command.n && sl_dial_listen(dial, &endpoint->command, NULL) < 0) || asprintf(&url, "%s%s", endpoint->base, path) < 0) {
 		url = NULL;
 		curl_easy_cleanup(easy);
 		return NULL;
 	}
 	curl_easy_setopt(easy, CURLOPT_URL, url);
+	if (endpoint->command.n)
+		curl_easy_setopt(easy, CURLOPT_ABSTRACT_UNIX_SOCKET, dial->name);
 	if (endpoint->socket_path)
 		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, endpoint->socket_path);
 	if (endpoint->ca)
@@ -119,8 +129,14 @@ static CURL *new_easy(const struct sl_endpoint *endpoint, const char *path)
 	return easy;
 }
 
-static int curl_failed(const struct sl_endpoint *endpoint, CURLcode code, const char *detail, struct sl_error *err)
+static int curl_failed(const struct sl_endpoint *endpoint, CURLcode code, const char *detail, struct sl_dial *dial,
+		       struct sl_error *err)
 {
+	char line[256] = "";
+	if (endpoint->command.n && code != CURLE_OPERATION_TIMEDOUT)
+		sl_dial_complaint(dial, line, sizeof(line));
+	if (*line)
+		return sl_error_set(err, SL_FAILED, "no engine answers at %s (%s)", endpoint->url, line);
 	const char *why = detail && *detail ? detail : curl_easy_strerror(code);
 	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST)
 		return sl_error_set(err, SL_FAILED, "no engine answers at %s (%s); is it running?", endpoint->url, why);
@@ -144,6 +160,7 @@ struct sl_http_response {
 	CURLM *multi;
 	CURL *easy;
 	struct curl_slist *headers;
+	struct sl_dial dial;
 	struct sl_buf chunk; /* arrived, not yet handed out */
 	struct sl_buf out;   /* handed out last */
 	char detail[CURL_ERROR_SIZE];
@@ -178,6 +195,7 @@ static void step(struct sl_http_response *response)
 {
 	int running = 0, left = 0;
 	curl_multi_perform(response->multi, &running);
+	sl_dial_serve(&response->dial);
 	CURLMsg *message;
 	while ((message = curl_multi_info_read(response->multi, &left))) {
 		if (message->msg == CURLMSG_DONE) {
@@ -208,6 +226,7 @@ void sl_http_close(struct sl_http_response *response)
 		curl_multi_remove_handle(response->multi, response->easy);
 	curl_easy_cleanup(response->easy);
 	curl_multi_cleanup(response->multi);
+	sl_dial_release(&response->dial);
 	curl_slist_free_all(response->headers);
 	sl_buf_release(&response->chunk);
 	sl_buf_release(&response->out);
@@ -238,7 +257,7 @@ struct sl_http_response *sl_http_open(const struct sl_endpoint *endpoint, const 
 	}
 	response->endpoint = endpoint;
 	response->multi = curl_multi_init();
-	response->easy = new_easy(endpoint, path);
+	response->easy = new_easy(endpoint, path, &response->dial);
 	response->headers = curl_slist_append(curl_slist_append(NULL, "Expect:"), "Content-Type: application/json");
 	if (!response->multi || !response->easy || !response->headers) {
 		sl_error_nomem(err);
@@ -263,7 +282,7 @@ struct sl_http_response *sl_http_open(const struct sl_endpoint *endpoint, const 
 		}
 	}
 	if (response->done && response->result != CURLE_OK) {
-		curl_failed(endpoint, response->result, response->detail, err);
+		curl_failed(endpoint, response->result, response->detail, &response->dial, err);
 		sl_http_close(response);
 		return NULL;
 	}
@@ -288,7 +307,7 @@ ssize_t sl_http_read(struct sl_http_response *response, const void **data, int64
 	}
 	if (!response->chunk.len) {
 		if (response->result != CURLE_OK)
-			return curl_failed(response->endpoint, response->result, response->detail, err);
+			return curl_failed(response->endpoint, response->result, response->detail, &response->dial, err);
 		return 0;
 	}
 	struct sl_buf swap = response->out;
@@ -322,6 +341,7 @@ int sl_http_request(const struct sl_endpoint *endpoint, const char *method, cons
 struct sl_http_stream {
 	CURL *easy;
 	curl_socket_t fd;
+	struct sl_dial dial;
 	struct sl_buf early; /* stream bytes that came with the head */
 };
 
@@ -330,6 +350,7 @@ void sl_http_stream_free(struct sl_http_stream *stream)
 	if (!stream)
 		return;
 	curl_easy_cleanup(stream->easy);
+	sl_dial_release(&stream->dial);
 	sl_buf_release(&stream->early);
 	free(stream);
 }
@@ -430,17 +451,18 @@ struct sl_http_stream *sl_http_upgrade(const struct sl_endpoint *endpoint, const
 {
 	sl_autobuf struct sl_buf request = SL_BUF_INIT, head = SL_BUF_INIT;
 	struct sl_http_stream *stream = calloc(1, sizeof(*stream));
-	if (!stream || !(stream->easy = new_easy(endpoint, ""))) {
-		free(stream);
+	if (!stream || !(stream->easy = new_easy(endpoint, "", &stream->dial))) {
+		sl_http_stream_free(stream);
 		sl_error_nomem(err);
 		return NULL;
 	}
 	curl_easy_setopt(stream->easy, CURLOPT_CONNECT_ONLY, 1L);
 	CURLcode code = curl_easy_perform(stream->easy);
+	sl_dial_serve(&stream->dial);
 	if (code == CURLE_OK)
 		code = curl_easy_getinfo(stream->easy, CURLINFO_ACTIVESOCKET, &stream->fd);
 	if (code != CURLE_OK) {
-		curl_failed(endpoint, code, NULL, err);
+		curl_failed(endpoint, code, NULL, &stream->dial, err);
 		sl_http_stream_free(stream);
 		return NULL;
 	}

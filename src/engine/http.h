@@ -18,11 +18,13 @@
 
 #include "base/buf.h"
 #include "base/cancel.h"
+#include "base/strv.h"
 #include "engine/locate.h"
 
 struct sl_endpoint {
 	char *url;         /* as the user knows it: unix:///var/run/docker.sock */
 	char *socket_path; /* unix; NULL for TCP */
+	struct sl_strv command; /* ssh: what carries a connection on its standard streams; empty: none */
 	char *base;        /* http://docker or http[s]://host:port, no trailing slash */
 	char *ca, *cert, *key; /* PEM files for TLS; each may be NULL */
 	bool verify;       /* the server's certificate */
@@ -30,8 +32,8 @@ struct sl_endpoint {
 };
 
 /* Take apart the address of @location: unix:///path, tcp://host:port or
- * http://host:port, with TLS if it says so.  SL_USAGE for anything else, with what
- * is supported. */
+ * http://host:port, with TLS if it says so, ssh://[user@]host[:port][/socket].
+ * SL_USAGE for anything else, with what is supported. */
 int sl_endpoint_set(const struct sl_location *location, struct sl_endpoint *out, struct sl_error *err) SL_MUST_CHECK;
 void sl_endpoint_release(struct sl_endpoint *endpoint);
 
