@@ -13,9 +13,12 @@
 #include "cluster/cluster.h"
 #include "engine/engine.h"
 
+/* More engines than any machine runs. */
+#define SL_CLI_ENGINES 12
+
 struct sl_cli {
 	/* global options */
-	const char *docker_host, *docker_context, *node_engine, *kubeconfig, *kube_context, *cluster_name;
+	const char *docker_host, *docker_context, *node_engine, *kubeconfig, *kube_context, *cluster_name, *profile;
 	const char *output, *progress, *timeout;
 	struct sl_strv nodes;
 	bool quiet, help, version;
@@ -24,6 +27,8 @@ struct sl_cli {
 	bool json; /* -o json */
 	struct sl_cancel cancel;
 	struct sl_engine engine, node_engine_open;
+	struct sl_engine other_engines[SL_CLI_ENGINES]; /* asked for nodes, beside the active one */
+	size_t n_other_engines;
 	struct sl_cluster cluster;
 };
 
@@ -46,8 +51,9 @@ extern const struct sl_command sl_command_rewrite;
 int sl_cli_parse(struct sl_cli *cli, const struct sl_command *command, int argc, char **argv, void *values,
 		 int *first, struct sl_error *err) SL_MUST_CHECK;
 
-/* Open the engine that has the images (once); and find the cluster among those
- * of the engine that runs the nodes (--node-engine, else the same). */
+/* Open the engine that has the images (once); and find the cluster, among
+ * minikube's machines and what the engines run (--node-engine, or the same, or
+ * others of this machine). */
 int sl_cli_engine(struct sl_cli *cli, struct sl_error *err) SL_MUST_CHECK;
 int sl_cli_cluster(struct sl_cli *cli, struct sl_error *err) SL_MUST_CHECK;
 

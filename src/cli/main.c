@@ -23,7 +23,8 @@ static const struct sl_option global_options[] = {
 	{ "node-engine", 0, SL_OPTION_TEXT, "URL", AT(node_engine), "the engine that runs the nodes, if it is another one" },
 	{ "kubeconfig", 0, SL_OPTION_TEXT, "FILE", AT(kubeconfig), "kubeconfig (default: KUBECONFIG, ~/.kube/config)" },
 	{ "kube-context", 0, SL_OPTION_TEXT, "NAME", AT(kube_context), "context (default: the current one)" },
-	{ "cluster", 0, SL_OPTION_TEXT, "KIND/NAME", AT(cluster_name), "cluster, past the kubeconfig: kind/dev" },
+	{ "cluster", 0, SL_OPTION_TEXT, "KIND/NAME", AT(cluster_name), "cluster, past the kubeconfig: kind/dev, minikube/minikube" },
+	{ "profile", 'p', SL_OPTION_TEXT, "NAME", AT(profile), "minikube's profile: --cluster minikube/NAME" },
 	{ "node", 0, SL_OPTION_LIST, "NAME", AT(nodes), "only this node; may be repeated" },
 	{ "output", 'o', SL_OPTION_TEXT, "human|json", AT(output), "how results are printed" },
 	{ "progress", 0, SL_OPTION_TEXT, "MODE", AT(progress), "auto, tty, plain, json or none" },
@@ -209,6 +210,8 @@ int main(int argc, char **argv)
 	sl_cluster_release(&cli.cluster);
 	sl_engine_release(&cli.engine);
 	sl_engine_release(&cli.node_engine_open);
+	for (size_t i = 0; i < cli.n_other_engines; i++)
+		sl_engine_release(&cli.other_engines[i]);
 	sl_strv_release(&cli.nodes);
 	sl_cancel_release(&cli.cancel);
 	return code;

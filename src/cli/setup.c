@@ -4,53 +4,123 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "cli/cli.h"
 
-static int open_engine(struct sl_cli *cli, const char *host, const char *context, struct sl_engine *engine,
-		       struct sl_error *err)
+static int open_location(struct sl_cli *cli, const struct sl_location *location, struct sl_engine *engine, struct sl_error *err)
 {
-	const struct sl_engine_options options = { .host = host, .context = context };
-	struct sl_location location;
-	if (sl_engine_locate(&options, &location, err) < 0)
-		return -1;
-	int rc = sl_engine_open(engine, &location, &cli->cancel, err);
-	if (rc < 0) {
-		sl_engine_release(engine);
-		sl_error_wrap(err, "engine (%s)", location.evidence);
-	}
-	sl_location_release(&location);
-	return rc;
+	if (sl_engine_open(engine, location, &cli->cancel, err) == 0)
+		return 0;
+	sl_engine_release(engine);
+	return sl_error_wrap(err, "engine (%s)", location->evidence);
 }
 
 int sl_cli_engine(struct sl_cli *cli, struct sl_error *err)
 {
+	const struct sl_engine_options options = { .host = cli->docker_host, .context = cli->docker_context };
+	struct sl_location location;
 	if (cli->engine.version)
 		return 0;
-	return open_engine(cli, cli->docker_host, cli->docker_context, &cli->engine, err);
+	if (sl_engine_locate(&options, &location, err) < 0)
+		return -1;
+	int rc = open_location(cli, &location, &cli->engine, err);
+	sl_location_release(&location);
+	return rc;
 }
 
-/* KIND_CLUSTER_NAME stands for --cluster, unless the context is chosen by hand. */
+/* ---- the engines that may run nodes ---- */
+
+/* In turn: the one that --node-engine names, and no other; or the active one, then
+ * those that are not active. */
+struct node_engines {
+	struct sl_cli *cli;
+	struct sl_location *others;
+	size_t n_others, at;
+	bool begun;
+	struct sl_error active; /* why the active one is not open */
+};
+
+static const struct sl_engine *first_engine(struct node_engines *engines, struct sl_error *err)
+{
+	struct sl_cli *cli = engines->cli;
+	engines->begun = true;
+	if (cli->node_engine) {
+		const struct sl_engine_options options = { .host = cli->node_engine };
+		struct sl_location location;
+		if (sl_engine_locate(&options, &location, err) < 0)
+			return NULL;
+		int rc = open_location(cli, &location, &cli->node_engine_open, err);
+		sl_location_release(&location);
+		if (rc < 0)
+			sl_error_wrap(err, "--node-engine");
+		return rc < 0 ? NULL : &cli->node_engine_open;
+	}
+	if (sl_cli_engine(cli, &engines->active) == 0)
+		return &cli->engine;
+	return NULL;
+}
+
+/* A struct sl_cluster_sources' next. */
+static const struct sl_engine *next_engine(void *ctx, struct sl_error *err)
+{
+	struct node_engines *engines = ctx;
+	struct sl_cli *cli = engines->cli;
+	if (!engines->begun) {
+		const struct sl_engine *engine = first_engine(engines, err);
+		if (engine || cli->node_engine)
+			return engine;
+		if (engines->active.status == SL_INTERRUPTED || engines->active.status == SL_USAGE) {
+			*err = engines->active;
+			return NULL;
+		}
+	}
+	if (cli->node_engine)
+		return NULL;
+	if (!engines->others &&
+	    sl_engine_locate_others(cli->engine.version ? cli->engine.endpoint.url : NULL, &engines->others, &engines->n_others, err) < 0)
+		return NULL;
+	while (engines->at < engines->n_others && cli->n_other_engines < SL_CLI_ENGINES) {
+		struct sl_engine *engine = &cli->other_engines[cli->n_other_engines];
+		struct sl_error why = SL_ERROR_INIT;
+		if (open_location(cli, &engines->others[engines->at++], engine, &why) == 0) {
+			cli->n_other_engines++;
+			return engine;
+		}
+		sl_info("%s", why.message);
+	}
+	*err = engines->active;
+	return NULL;
+}
+
+/* -p, KIND_CLUSTER_NAME and MINIKUBE_PROFILE stand for --cluster; the environment
+ * does not when the context is chosen by hand. */
 static char *cluster_from_environment(const struct sl_cli *cli)
 {
-	const char *env = getenv("KIND_CLUSTER_NAME");
+	const char *kind = getenv("KIND_CLUSTER_NAME"), *minikube = getenv("MINIKUBE_PROFILE");
 	char *text = NULL;
-	if (cli->cluster_name || cli->kube_context || !env || !*env)
+	int rc = -1;
+	if (cli->profile)
+		rc = asprintf(&text, "minikube/%s", cli->profile);
+	else if (cli->cluster_name || cli->kube_context)
 		return NULL;
-	return asprintf(&text, "kind/%s", env) < 0 ? NULL : text;
+	else if (kind && *kind)
+		rc = asprintf(&text, "kind/%s", kind);
+	else if (minikube && *minikube)
+		rc = asprintf(&text, "minikube/%s", minikube);
+	return rc < 0 ? NULL : text;
 }
 
 int sl_cli_cluster(struct sl_cli *cli, struct sl_error *err)
 {
-	const struct sl_engine *engine = &cli->engine;
 	if (cli->cluster.name)
 		return 0;
-	if (cli->node_engine) {
-		if (open_engine(cli, cli->node_engine, NULL, &cli->node_engine_open, err) < 0)
-			return sl_error_wrap(err, "--node-engine");
-		engine = &cli->node_engine_open;
-	} else if (sl_cli_engine(cli, err) < 0) {
-		return -1;
-	}
+	struct node_engines engines = { .cli = cli, .active = SL_ERROR_INIT };
+	const struct sl_cluster_sources sources = {
+		.next = next_engine,
+		.ctx = &engines,
+		.images = &cli->engine,
+		.cancel = &cli->cancel,
+	};
 	sl_autofree char *from_env = cluster_from_environment(cli);
 	const struct sl_cluster_options options = {
 		.kubeconfig = cli->kubeconfig,
@@ -58,7 +128,9 @@ int sl_cli_cluster(struct sl_cli *cli, struct sl_error *err)
 		.cluster = cli->cluster_name ? cli->cluster_name : from_env,
 		.nodes = &cli->nodes,
 	};
-	return sl_cluster_select(engine, &options, &cli->cluster, err);
+	int rc = sl_cluster_select(&sources, &options, &cli->cluster, err);
+	sl_locations_free(engines.others, engines.n_others);
+	return rc;
 }
 
 int sl_cli_flush(struct sl_error *err)

@@ -26,9 +26,17 @@ enum sl_runtime {
 	SL_RUNTIME_CRIO,
 };
 
+/* How a machine is reached by ssh. */
+struct sl_machine {
+	char *host, *user, *key; /* the key's file; NULL: ssh's own choice */
+	int port;
+};
+
 struct sl_node {
 	char *name;
+	/* the way to it: a container, a machine, or (neither) this machine itself */
 	char *container; /* its ID on the engine of the nodes */
+	struct sl_machine *machine;
 	enum sl_runtime runtime;
 	bool control_plane;
 	bool running;
@@ -41,7 +49,9 @@ struct sl_cluster {
 	const char *provider; /* "kind"; static */
 	char *name;
 	char *evidence;       /* why this one */
-	const struct sl_engine *engine; /* that runs the nodes; borrowed */
+	char *shared;         /* why it uses the engine's images as they are; NULL: it does not */
+	const struct sl_engine *engine; /* that runs the nodes; borrowed, NULL when they are no containers */
+	const struct sl_cancel *cancel; /* borrowed; may be NULL */
 	struct sl_node *nodes;
 	size_t n_nodes;
 	struct sl_strv endpoints; /* of a load balancer in front */
@@ -51,21 +61,6 @@ struct sl_cluster {
 };
 
 void sl_cluster_release(struct sl_cluster *cluster);
-void sl_clusters_free(struct sl_cluster *clusters, size_t n);
-
-/* A kind of cluster: how its nodes are found.  A new one is a new file and a line
- * in the table in cluster.c. */
-struct sl_provider {
-	const char *name;
-	/* Append the clusters that @engine runs to *clusters [*n]. */
-	int (*find)(const struct sl_engine *engine, struct sl_cluster **clusters, size_t *n, struct sl_error *err);
-	/* Where the API server's CA lies in a control-plane node. */
-	const char *ca_path;
-};
-
-extern const struct sl_provider sl_provider_kind;
-
-const struct sl_provider *sl_provider_by_name(const char *name);
 
 struct sl_cluster_options {
 	const char *kubeconfig;   /* --kubeconfig, or NULL */
@@ -74,12 +69,23 @@ struct sl_cluster_options {
 	const struct sl_strv *nodes; /* --node; empty: all */
 };
 
-/* Find the cluster that the options and the kubeconfig mean, among those that
- * @engine runs.  SL_REFUSED when the context is not one of them; SL_NOT_FOUND
- * when there is none; SL_FAILED when several could be meant (all named).
- * The nodes are those chosen by --node, and always in the engine's order by
- * name with the control plane first. */
-int sl_cluster_select(const struct sl_engine *engine, const struct sl_cluster_options *options,
+/* The engines that may run nodes, one after the other, opened when they are asked
+ * for. */
+struct sl_cluster_sources {
+	/* The next one (borrowed); NULL when there is none left, or with @err when one
+	 * that the user named cannot be opened. */
+	const struct sl_engine *(*next)(void *ctx, struct sl_error *err);
+	void *ctx;
+	const struct sl_engine *images; /* that has the images; NULL: not open */
+	const struct sl_cancel *cancel; /* borrowed; may be NULL */
+};
+
+/* Find the cluster that the options and the kubeconfig mean, among minikube's
+ * machines and what @sources run.  SL_REFUSED when the context is not one of them;
+ * SL_NOT_FOUND when there is none; SL_FAILED when several could be meant (all
+ * named).  The nodes are those chosen by --node, and always in the engine's order
+ * by name with the control plane first. */
+int sl_cluster_select(const struct sl_cluster_sources *sources, const struct sl_cluster_options *options,
 		      struct sl_cluster *out, struct sl_error *err) SL_MUST_CHECK;
 
 /* Whether @node_ca (PEM read from a control-plane node) is the CA that the
@@ -97,10 +103,5 @@ struct sl_remote *sl_cluster_exec(const struct sl_cluster *cluster, const struct
 
 /* What a user does about a context that is not provably local; static. */
 const char *sl_guard_advice(void);
-
-/* For providers: append a node; a new cluster.  NULL when memory is out. */
-struct sl_cluster *sl_clusters_get(struct sl_cluster **clusters, size_t *n, const char *provider, const char *name,
-				   const struct sl_engine *engine);
-struct sl_node *sl_cluster_add_node(struct sl_cluster *cluster);
 
 #endif

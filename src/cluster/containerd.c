@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/containerd.h"
+#include "cluster/provider.h"
 
 #include <stdlib.h>
 

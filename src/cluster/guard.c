@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "cluster/cluster.h"
+#include "cluster/provider.h"
 
 /* A node that is merely busy answers within this; milliseconds. */
 #define READ_LIMIT 20000
@@ -48,7 +48,8 @@ int sl_guard_check(const struct sl_cluster *cluster, const char *node_ca, struct
 				    "proven that context '%s' is it", cluster->provider, cluster->name, cluster->context);
 	if (theirs.len != ours.len || memcmp(theirs.data, ours.data, ours.len) != 0)
 		return sl_error_set(err, SL_REFUSED, "context '%s' points at the address of %s cluster '%s' but trusts another certificate "
-				    "authority than that cluster has; the kubeconfig may be older than the cluster (kind export kubeconfig --name %s)",
-				    cluster->context, cluster->provider, cluster->name, cluster->name);
+				    "authority than that cluster has; the kubeconfig may be older than the cluster (%s %s)",
+				    cluster->context, cluster->provider, cluster->name, sl_provider_by_name(cluster->provider)->kubeconfig,
+				    cluster->name);
 	return 0;
 }

@@ -130,13 +130,18 @@ static int refuse_id(const json_t *info, const char *reference, struct sl_error 
 			    reference, reference);
 }
 
+json_t *sl_engine_info(const struct sl_engine *engine, struct sl_error *err)
+{
+	return get_json(engine, "the engine's answer about itself", "/info", err);
+}
+
 /* Where the engine keeps its things: ROOT in ROOT/overlay2/CACHE-ID/diff.  An image
  * without layers has no such directory; then the engine is asked. */
 static int take_store(const struct sl_engine *engine, const json_t *info, struct sl_image *image)
 {
 	const char *upper = sl_json_str(json_object_get(json_object_get(info, "GraphDriver"), "Data"), "UpperDir");
 	const char *end = upper ? strstr(upper, "/overlay2/") : NULL;
-	sl_autojson json_t *engine_info = upper ? NULL : get_json(engine, "the engine's answer about itself", "/info", NULL);
+	sl_autojson json_t *engine_info = upper ? NULL : sl_engine_info(engine, NULL);
 	const char *root = sl_json_str(engine_info, "DockerRootDir");
 	if (end && *upper == '/')
 		image->store = strndup(upper, (size_t)(end - upper));
@@ -236,7 +241,7 @@ static char *escape(const char *text)
 
 json_t *sl_engine_containers(const struct sl_engine *engine, const char *label, struct sl_error *err)
 {
-	sl_autojson json_t *filter = json_pack("{s:[s]}", "label", label);
+	sl_autojson json_t *filter = label ? json_pack("{s:[s]}", "label", label) : json_object();
 	sl_autofree char *text = filter ? json_dumps(filter, JSON_COMPACT) : NULL;
 	sl_autofree char *escaped = text ? escape(text) : NULL;
 	sl_autofree char *path = NULL;

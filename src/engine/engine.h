@@ -37,8 +37,12 @@ void sl_engine_release(struct sl_engine *engine);
 int sl_engine_inspect(const struct sl_engine *engine, const char *reference, struct sl_image *image,
 		      struct sl_error *err) SL_MUST_CHECK;
 
-/* Containers (running and stopped) that have label @label ("key" or
- * "key=value"), as the API lists them.  The caller decrefs; NULL on failure. */
+/* What the engine says of itself (GET /info).  The caller decrefs; NULL on
+ * failure. */
+json_t *sl_engine_info(const struct sl_engine *engine, struct sl_error *err) SL_MUST_CHECK;
+
+/* Containers (running and stopped) that have label @label ("key" or "key=value";
+ * NULL: all), as the API lists them.  The caller decrefs; NULL on failure. */
 json_t *sl_engine_containers(const struct sl_engine *engine, const char *label, struct sl_error *err) SL_MUST_CHECK;
 
 /* Start @argv (NULL-terminated) in container @id with its three streams

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/locate.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -138,7 +141,67 @@ static int take_host(const char *url, const char *origin, struct sl_location *ou
 	return dir ? take_certificates(certificates ? certificates : dir, out, err) : sl_error_nomem(err);
 }
 
-static int locate(const struct sl_engine_options *options, struct sl_location *out, struct sl_error *err)
+/* Sockets of engines that docker would not find by itself, in the order in which
+ * they are tried. */
+static const struct socket {
+	const char *base; /* an environment variable, or NULL */
+	const char *path, *whose;
+} sockets[] = {
+	{ NULL, "/var/run/docker.sock", "docker's socket" },
+	{ "XDG_RUNTIME_DIR", "/docker.sock", "rootless docker's socket" },
+	{ "HOME", "/.docker/run/docker.sock", "Docker Desktop's socket" },
+	{ "HOME", "/.docker/desktop/docker.sock", "Docker Desktop's socket" },
+	{ "HOME", "/.colima/default/docker.sock", "colima's socket" },
+	{ "HOME", "/.rd/docker.sock", "Rancher Desktop's socket" },
+	{ "HOME", "/.orbstack/run/docker.sock", "OrbStack's socket" },
+	{ "XDG_RUNTIME_DIR", "/podman/podman.sock", "podman's socket (rootless)" },
+	{ NULL, "/run/podman/podman.sock", "podman's socket" },
+};
+#define N_SOCKETS (sizeof(sockets) / sizeof(sockets[0]))
+
+static bool listens(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(address.sun_path))
+		return false;
+	strcpy(address.sun_path, path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool ok = fd >= 0 && (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN);
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/* The address of a socket at which somebody listens; *url stays NULL otherwise. */
+static int try_socket(const struct socket *socket, char **url, struct sl_error *err)
+{
+	const char *base = socket->base ? env(socket->base) : "";
+	char *text = NULL;
+	if (!base)
+		return 0;
+	if (asprintf(&text, "unix://%s%s", base, socket->path) < 0)
+		return sl_error_nomem(err);
+	if (listens(text + strlen("unix://")))
+		*url = text;
+	else
+		free(text);
+	return 0;
+}
+
+/* Docker's default, or, where that does not even exist, the first other socket. */
+static int take_default(struct sl_location *out, struct sl_error *err)
+{
+	for (size_t i = 1; access(DEFAULT_URL + strlen("unix://"), F_OK) < 0 && i < N_SOCKETS; i++) {
+		sl_autofree char *url = NULL;
+		if (try_socket(&sockets[i], &url, err) < 0)
+			return -1;
+		if (url)
+			return take_host(url, sockets[i].whose, out, err);
+	}
+	return take_host(DEFAULT_URL, "the default socket", out, err);
+}
+
+static int locate(const struct sl_engine_options *options, bool use_host, struct sl_location *out, struct sl_error *err)
 {
 	if (options->host && options->context)
 		return sl_error_set(err, SL_USAGE, "--docker-host and --docker-context exclude each other");
@@ -148,7 +211,7 @@ static int locate(const struct sl_engine_options *options, struct sl_location *o
 	const char *name = options->context, *origin = "--docker-context";
 	if (options->host)
 		return take_host(options->host, "--docker-host", out, err);
-	if (!name && env("DOCKER_HOST"))
+	if (!name && use_host && env("DOCKER_HOST"))
 		return take_host(env("DOCKER_HOST"), "DOCKER_HOST", out, err);
 	if (!name) {
 		name = env("DOCKER_CONTEXT");
@@ -161,15 +224,113 @@ static int locate(const struct sl_engine_options *options, struct sl_location *o
 		origin = "the current one";
 	}
 	if (!name || !strcmp(name, "default"))
-		return take_host(DEFAULT_URL, "the default socket", out, err);
+		return take_default(out, err);
 	return take_context(dir, name, origin, out, err);
 }
 
 int sl_engine_locate(const struct sl_engine_options *options, struct sl_location *out, struct sl_error *err)
 {
 	*out = (struct sl_location){ 0 };
-	int rc = locate(options, out, err);
+	int rc = locate(options, true, out, err);
 	if (rc < 0)
 		sl_location_release(out);
 	return rc;
+}
+
+/* ---- other engines ---- */
+
+void sl_locations_free(struct sl_location *locations, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sl_location_release(&locations[i]);
+	free(locations);
+}
+
+/* The same address, also where a link leads there. */
+static bool same_address(const char *a, const char *b)
+{
+	if (!strcmp(a, b))
+		return true;
+	if (strncmp(a, "unix://", 7) != 0 || strncmp(b, "unix://", 7) != 0)
+		return false;
+	sl_autofree char *x = realpath(a + 7, NULL), *y = realpath(b + 7, NULL);
+	return x && y && !strcmp(x, y);
+}
+
+struct others {
+	const char *active;
+	struct sl_location *items;
+	size_t n;
+};
+
+/* Takes @location over. */
+static int add_other(struct others *others, struct sl_location *location, struct sl_error *err)
+{
+	bool known = !location->url || (others->active && same_address(location->url, others->active));
+	for (size_t i = 0; !known && i < others->n; i++)
+		known = same_address(location->url, others->items[i].url);
+	if (known) {
+		sl_location_release(location);
+		return 0;
+	}
+	struct sl_location *bigger = realloc(others->items, (others->n + 1) * sizeof(*bigger));
+	if (!bigger) {
+		sl_location_release(location);
+		return sl_error_nomem(err);
+	}
+	others->items = bigger;
+	others->items[others->n++] = *location;
+	return 0;
+}
+
+/* What minikube's docker-env put aside (minikube, cmd/minikube/cmd/docker-env.go). */
+static int add_existing(struct others *others, struct sl_error *err)
+{
+	const char *host = env("MINIKUBE_EXISTING_DOCKER_HOST"), *certificates = env("MINIKUBE_EXISTING_DOCKER_CERT_PATH");
+	struct sl_location location = { .verify = env("MINIKUBE_EXISTING_DOCKER_TLS_VERIFY") != NULL };
+	if (!host)
+		return 0;
+	location.tls = location.verify;
+	location.url = strdup(host);
+	location.evidence = strdup("MINIKUBE_EXISTING_DOCKER_HOST");
+	if (!location.url || !location.evidence || (certificates && take_certificates(certificates, &location, err) < 0)) {
+		sl_location_release(&location);
+		return sl_error_nomem(err);
+	}
+	return add_other(others, &location, err);
+}
+
+static int add_others(struct others *others, struct sl_error *err)
+{
+	static const struct sl_engine_options none;
+	struct sl_location location = { 0 };
+	if (add_existing(others, err) < 0)
+		return -1;
+	/* a context that dangles is no engine; it was complained about where it counts */
+	if (locate(&none, false, &location, NULL) < 0)
+		sl_location_release(&location);
+	else if (add_other(others, &location, err) < 0)
+		return -1;
+	for (size_t i = 0; i < N_SOCKETS; i++) {
+		sl_autofree char *url = NULL;
+		location = (struct sl_location){ 0 };
+		if (try_socket(&sockets[i], &url, err) < 0)
+			return -1;
+		if (url && (take_host(url, sockets[i].whose, &location, err) < 0 || add_other(others, &location, err) < 0))
+			return -1;
+	}
+	return 0;
+}
+
+int sl_engine_locate_others(const char *active, struct sl_location **out, size_t *n, struct sl_error *err)
+{
+	struct others others = { .active = active };
+	int rc = add_others(&others, err);
+	if (rc < 0) {
+		sl_locations_free(others.items, others.n);
+		return -1;
+	}
+	*out = others.items;
+	*n = others.n;
+	return 0;
 }

@@ -10,6 +10,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 
@@ -31,5 +32,14 @@ void sl_location_release(struct sl_location *location);
 /* SL_USAGE when both a host and a context are given; SL_FAILED when the context
  * that is meant does not exist or cannot be read, with the file's name. */
 int sl_engine_locate(const struct sl_engine_options *options, struct sl_location *out, struct sl_error *err) SL_MUST_CHECK;
+
+/* Engines other than the active one that may run the nodes, in this order: what
+ * was active before minikube's docker-env (MINIKUBE_EXISTING_DOCKER_HOST); what
+ * docker would take without DOCKER_HOST; the sockets of docker, rootless docker,
+ * Docker Desktop, colima, Rancher Desktop, OrbStack and podman at which somebody
+ * listens.  None has the address @active.  *out is an array of *n, to be released
+ * and freed by sl_locations_free(). */
+int sl_engine_locate_others(const char *active, struct sl_location **out, size_t *n, struct sl_error *err) SL_MUST_CHECK;
+void sl_locations_free(struct sl_location *locations, size_t n);
 
 #endif
