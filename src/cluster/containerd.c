@@ -33,6 +33,8 @@ static const struct sl_target_ops containerd_ops = {
 	.data = sl_containerd_data,
 	.commit = sl_containerd_commit,
 	.sideloaded = sl_containerd_sideloaded,
+	.list = sl_containerd_list,
+	.remove = sl_containerd_remove,
 	.close = containerd_close,
 };
 

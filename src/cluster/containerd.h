@@ -11,6 +11,7 @@
  *	containerd_archive.c   layers and documents on their way in
  *	containerd_commit.c    the names, which move last
  *	containerd_label.c     who loaded what
+ *	containerd_list.c      all that it holds, and its removal
  */
 
 #include "cluster/session.h"
@@ -87,9 +88,30 @@ int sl_containerd_commit(struct sl_target *target, const struct sl_image *const 
 
 /* ---- containerd_label.c ---- */
 
+/* That a name was loaded, by whom and when, for the config that the label is on. */
+struct sl_loaded {
+	char *name, *by;
+	struct sl_digest config;
+	int64_t at; /* seconds since 1970 */
+};
+
+struct sl_loaded_list {
+	struct sl_loaded *items;
+	size_t n;
+};
+
+/* Append what the labels in a line of `ctr content ls` say; 0 or -1. */
+int sl_containerd_take_labels(const char *line, struct sl_loaded_list *list) SL_MUST_CHECK;
+void sl_containerd_release_loaded(struct sl_loaded_list *list);
+
 /* Append the words of a command that labels the image's config with who loaded
  * it, now; after ";;" when @separated.  0 or -1. */
 int sl_containerd_label_words(struct sl_strv *words, bool separated, const struct sl_image *image) SL_MUST_CHECK;
 int sl_containerd_sideloaded(struct sl_target *target, struct sl_strv *names, struct sl_error *err);
+
+/* ---- containerd_list.c ---- */
+
+int sl_containerd_list(struct sl_target *target, struct sl_listed **list, size_t *n, struct sl_error *err);
+int sl_containerd_remove(struct sl_target *target, const char *const *names, size_t n, struct sl_error *err);
 
 #endif

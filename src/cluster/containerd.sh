@@ -15,6 +15,7 @@
 #	records FILTER...         records and their manifests
 #	contents FILTER           blobs and their labels
 #	snapshots SNAPSHOTTER     committed snapshots: chain IDs
+#	list SNAPSHOTTER          records; blobs and their labels; snapshots; what they use
 #	stage SNAPSHOTTER         import the archive in the following frames, whose
 #	                          names are staging names
 #	publish SNAPSHOTTER COMMAND ;; COMMAND...
@@ -22,6 +23,7 @@
 #	                          commands meanwhile
 #	label DIGEST KEY=VALUE... label a blob
 #	untag NAME...             remove names
+#	remove NAME...            remove images, with the CRI plugin's records of them
 #	forget                    nothing is half done any more
 #	keep                      remember the CRI plugin's records, to leave them alone;
 #	                          answers with the staging names that are there
@@ -70,10 +72,13 @@ remove() {
 	for name in "$@"; do
 		digest=$(target "$name")
 		[ -n "$digest" ] || continue
-		config=$(config_of "$digest")
-		others=$(c images ls -q "target.digest==\"$digest\"" | grep -v -x -F -e "$name" -e "${config:-none}")
+		same=$(c images ls -q "target.digest==\"$digest\"")
+		others=$(echo "$same" | grep -v '^sha256:' | grep -v -x -F "$(printf '%s\n' "$@")")
 		doomed="$doomed $name"
-		case " $kept " in *" $config "*) ;; *) [ -n "$others" ] || doomed="$doomed $config" ;; esac
+		[ -z "$others" ] || continue
+		for config in $(echo "$same" | grep '^sha256:') $(config_of "$digest"); do
+			case " $kept $doomed " in *" $config "*) ;; *) doomed="$doomed $config" ;; esac
+		done
 	done
 	[ -n "$doomed" ] || return 0
 	# the CRI plugin may be about to add its record: more than once
@@ -144,6 +149,9 @@ run() {
 	records) records "$@" ;;
 	contents) c content ls "$@" ;;
 	snapshots) c snapshots --snapshotter "$1" ls ;;
+	list)
+		c images ls && echo "$token" && c content ls && echo "$token" &&
+			c snapshots --snapshotter "$1" ls && echo "$token" && c snapshots --snapshotter "$1" usage -b ;;
 	stage)
 		staged=yes
 		frames | c images import --snapshotter "$1" - ;;
@@ -164,6 +172,11 @@ run() {
 		wait $! ;;
 	label) c content label "$@" >/dev/null ;;
 	forget) staged= ;;
+	remove)
+		remove "$@"
+		left=$(c images ls -q) || return
+		left=$(echo "$left" | grep -x -F "$(printf '%s\n' "$@" $doomed)" | tr '\n' ' ')
+		[ -z "$left" ] || { echo "still there: $left" >&2; return 1; } ;;
 	untag) c images rm "$@" >/dev/null ;;
 	sweep) sweep "$@" ;;
 	gc) gc ;;

@@ -45,36 +45,36 @@ int sl_containerd_label_words(struct sl_strv *words, bool separated, const struc
 	       sl_strv_add(words, "dev.sidelift=1") | (label ? sl_strv_add(words, label) : -1);
 }
 
-/* A name that was loaded, and the config that it was loaded for. */
-struct loaded {
-	char *name;
-	struct sl_digest config;
-};
-
-struct loaded_list {
-	struct loaded *items;
-	size_t n;
-};
-
-static void release_list(struct loaded_list *list)
+void sl_containerd_release_loaded(struct sl_loaded_list *list)
 {
-	for (size_t i = 0; i < list->n; i++)
+	for (size_t i = 0; i < list->n; i++) {
 		free(list->items[i].name);
+		free(list->items[i].by);
+	}
 	free(list->items);
 }
 
-static int add_loaded(struct loaded_list *list, const char *name, size_t len, const struct sl_digest *config)
+/* @value is NAME|CONFIG|WHO|WHEN, and a comma or the line's end. */
+static int add_loaded(struct sl_loaded_list *list, const char *value, const struct sl_digest *config)
 {
-	struct loaded *items = realloc(list->items, (list->n + 1) * sizeof(*items));
+	size_t name = strcspn(value, "|,");
+	if (value[name] != '|' || strncmp(value + name + 1, config->text, strlen(config->text)) != 0)
+		return 0; /* copied from elsewhere */
+	const char *by = value + name + 1 + strlen(config->text);
+	by += *by == '|';
+	size_t by_len = strcspn(by, "|,");
+	struct sl_loaded *items = realloc(list->items, (list->n + 1) * sizeof(*items));
 	if (!items)
 		return -1;
 	list->items = items;
-	items[list->n] = (struct loaded){ strndup(name, len), *config };
-	return items[list->n++].name ? 0 : -1;
+	struct sl_loaded *item = &items[list->n++];
+	*item = (struct sl_loaded){ .name = strndup(value, name), .by = strndup(by, by_len), .config = *config };
+	item->at = by[by_len] == '|' ? strtoll(by + by_len + 1, NULL, 10) : 0;
+	return item->name && item->by ? 0 : -1;
 }
 
-/* Labels in a line of `ctr content ls`: DIGEST SIZE AGE LABEL…=NAME|CONFIG|WHO|WHEN,… */
-static int take_labels(const char *line, struct loaded_list *list)
+/* DIGEST SIZE AGE LABEL…=NAME|CONFIG|WHO|WHEN,… */
+int sl_containerd_take_labels(const char *line, struct sl_loaded_list *list)
 {
 	struct sl_digest digest;
 	char first[SL_DIGEST_MAX] = "";
@@ -86,17 +86,14 @@ static int take_labels(const char *line, struct loaded_list *list)
 		return 0;
 	for (const char *at = line; (at = strstr(at, LABEL)); at++) {
 		const char *value = strchr(at, '=');
-		size_t name_len = value ? strcspn(value + 1, "|,") : 0;
-		if (!value || value[1 + name_len] != '|' || strncmp(value + 2 + name_len, digest.text, strlen(digest.text)) != 0)
-			continue; /* copied from elsewhere */
-		if (add_loaded(list, value + 1, name_len, &digest) < 0)
+		if (value && add_loaded(list, value + 1, &digest) < 0)
 			return -1;
 	}
 	return 0;
 }
 
 /* Of @list, the names that stand for the config that they were loaded for. */
-static int keep_current(struct sl_containerd *self, const struct loaded_list *list, struct sl_strv *names,
+static int keep_current(struct sl_containerd *self, const struct sl_loaded_list *list, struct sl_strv *names,
 			struct sl_error *err)
 {
 	sl_autostrv struct sl_strv words = SL_STRV_INIT;
@@ -131,14 +128,14 @@ int sl_containerd_sideloaded(struct sl_target *target, struct sl_strv *names, st
 	int code = sl_session_call(&self->session, SL_CONTAINERD_ANSWER, err, "contents", "labels.\"dev.sidelift\"==\"1\"", NULL);
 	if (code)
 		return code < 0 ? -1 : sl_session_failed(&self->session, "listing what was loaded", code, err);
-	struct loaded_list list = { 0 };
+	struct sl_loaded_list list = { 0 };
 	char *save = NULL, *at = NULL;
 	char *text = sl_session_section(&self->session, &at);
 	int rc = 0;
 	for (char *line = strtok_r(text, "\n", &save); line && rc == 0; line = strtok_r(NULL, "\n", &save))
-		rc = take_labels(line, &list) < 0 ? sl_error_nomem(err) : 0;
+		rc = sl_containerd_take_labels(line, &list) < 0 ? sl_error_nomem(err) : 0;
 	if (rc == 0 && list.n)
 		rc = keep_current(self, &list, names, err);
-	release_list(&list);
+	sl_containerd_release_loaded(&list);
 	return rc;
 }

@@ -99,6 +99,56 @@ int sl_target_sideloaded(struct sl_target *target, struct sl_strv *names, struct
 	return target->ops->sideloaded(target, names, err);
 }
 
+struct sl_listed *sl_listed_add(struct sl_listed **list, size_t *n, const char *name, struct sl_error *err)
+{
+	struct sl_listed *bigger = realloc(*list, (*n + 1) * sizeof(*bigger));
+	char *copy = strdup(name);
+	if (bigger)
+		*list = bigger;
+	if (!bigger || !copy) {
+		free(copy);
+		sl_error_nomem(err);
+		return NULL;
+	}
+	bigger[*n] = (struct sl_listed){ .name = copy };
+	return &bigger[(*n)++];
+}
+
+void sl_listed_free(struct sl_listed *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(list[i].name);
+		free(list[i].loaded_as);
+		free(list[i].loaded_by);
+	}
+	free(list);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct sl_listed *)a)->name, ((const struct sl_listed *)b)->name);
+}
+
+int sl_target_list(struct sl_target *target, struct sl_listed **list, size_t *n, struct sl_error *err)
+{
+	*list = NULL;
+	*n = 0;
+	if (target->ops->list(target, list, n, err) < 0) {
+		sl_listed_free(*list, *n);
+		*list = NULL;
+		*n = 0;
+		return -1;
+	}
+	if (*n)
+		qsort(*list, *n, sizeof(**list), by_name);
+	return 0;
+}
+
+int sl_target_remove(struct sl_target *target, const char *const *names, size_t n, struct sl_error *err)
+{
+	return n ? target->ops->remove(target, names, n, err) : 0;
+}
+
 void sl_target_release(struct sl_target *target)
 {
 	free(target->architecture);

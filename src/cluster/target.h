@@ -12,6 +12,8 @@
  *	   confirm it; nothing is visible under a name before;
  *	4. sl_target_close() - without a commit the node takes back what is half done.
  *
+ * Or, opened for nothing in particular: sl_target_list() and sl_target_remove().
+ *
  * One thread uses a target at a time.  A new kind of runtime is a new file with
  * its own ops and a line in the table in target.c.
  */
@@ -27,6 +29,20 @@ enum sl_presence {
 	SL_PRESENT_PART,   /* some layers are missing */
 };
 
+/* A name in a node, and the image that it stands for. */
+struct sl_listed {
+	char *name;              /* canonical; "sha256:<config>" for an image that no name stands for any more */
+	char *loaded_as;         /* the name under which sidelift loaded this image; NULL when it did not, or where
+				  * the runtime cannot tell (dockerd, podman) */
+	struct sl_digest config; /* empty when the node does not tell */
+	struct sl_digest manifest; /* of the manifest or index; empty where the runtime keeps none */
+	uint64_t size;           /* bytes unpacked, with layers that others share */
+	char *loaded_by;         /* "user@host"; NULL as loaded_as */
+	int64_t loaded_at;       /* seconds since 1970; 0 as loaded_as */
+	bool sideloaded;         /* sidelift loaded this very image */
+	bool used;               /* a container, running or not, stands on its layers */
+};
+
 struct sl_target;
 
 struct sl_target_ops {
@@ -38,6 +54,8 @@ struct sl_target_ops {
 	int (*data)(struct sl_target *target, const void *data, size_t len, struct sl_error *err);
 	int (*commit)(struct sl_target *target, const struct sl_image *const *images, size_t n, struct sl_error *err);
 	int (*sideloaded)(struct sl_target *target, struct sl_strv *names, struct sl_error *err);
+	int (*list)(struct sl_target *target, struct sl_listed **list, size_t *n, struct sl_error *err);
+	int (*remove)(struct sl_target *target, const char *const *names, size_t n, struct sl_error *err);
 	void (*close)(struct sl_target *target, bool done);
 };
 
@@ -81,6 +99,17 @@ int sl_target_commit(struct sl_target *target, const struct sl_image *const *ima
  * loaded. */
 int sl_target_sideloaded(struct sl_target *target, struct sl_strv *names, struct sl_error *err) SL_MUST_CHECK;
 
+/* Every name in the node, and every image without one, sorted by name.  The caller
+ * frees the list (sl_listed_free()); on failure it is empty. */
+int sl_target_list(struct sl_target *target, struct sl_listed **list, size_t *n, struct sl_error *err) SL_MUST_CHECK;
+void sl_listed_free(struct sl_listed *list, size_t n);
+
+/* Remove @names [@n], as sl_target_list() gives them; an image goes with its last
+ * name, and what only it needed is freed.  Returns when the node has confirmed it;
+ * a name that is not there is no error.  Whether a container uses an image is the
+ * caller's to ask: containerd removes it all the same, dockerd and podman refuse. */
+int sl_target_remove(struct sl_target *target, const char *const *names, size_t n, struct sl_error *err) SL_MUST_CHECK;
+
 /* Close and free.  Unless @done, the node takes back what is half done and is
  * waited for.  NULL is fine. */
 void sl_target_close(struct sl_target *target, bool done);
@@ -90,6 +119,7 @@ struct sl_target *sl_target_containerd(const struct sl_cluster *cluster, const s
 				       struct sl_error *err) SL_MUST_CHECK;
 
 /* For implementations. */
+struct sl_listed *sl_listed_add(struct sl_listed **list, size_t *n, const char *name, struct sl_error *err) SL_MUST_CHECK;
 void sl_target_release(struct sl_target *target);
 int sl_target_set_chains(struct sl_target *target, char *listing, struct sl_error *err) SL_MUST_CHECK;
 
