@@ -10,7 +10,7 @@
  */
 
 #include "cli/options.h"
-#include "cluster/cluster.h"
+#include "cluster/switched.h"
 #include "engine/engine.h"
 
 /* More engines than any machine runs. */
@@ -25,6 +25,7 @@ struct sl_cli {
 	int verbose;
 	/* for the commands */
 	bool json; /* -o json */
+	int64_t patience; /* milliseconds for an engine's first answer; 0: SL_ENGINE_PATIENCE */
 	struct sl_cancel cancel;
 	struct sl_engine engine, node_engine_open;
 	struct sl_engine other_engines[SL_CLI_ENGINES]; /* asked for nodes, beside the active one */
@@ -46,6 +47,7 @@ struct sl_command {
 
 extern const struct sl_command sl_command_load;
 extern const struct sl_command sl_command_rewrite;
+extern const struct sl_command sl_command_context;
 
 /* Parse a command's own options, mixed with the global ones, into @values. */
 int sl_cli_parse(struct sl_cli *cli, const struct sl_command *command, int argc, char **argv, void *values,
@@ -56,6 +58,9 @@ int sl_cli_parse(struct sl_cli *cli, const struct sl_command *command, int argc,
  * others of this machine). */
 int sl_cli_engine(struct sl_cli *cli, struct sl_error *err) SL_MUST_CHECK;
 int sl_cli_cluster(struct sl_cli *cli, struct sl_error *err) SL_MUST_CHECK;
+
+/* What minikube's docker-env did to the environment, and whether that still holds. */
+int sl_cli_switched(struct sl_cli *cli, struct sl_switched *out, struct sl_error *err) SL_MUST_CHECK;
 
 /* Flush standard output; SL_FAILED when what was printed did not arrive. */
 int sl_cli_flush(struct sl_error *err) SL_MUST_CHECK;

@@ -13,6 +13,7 @@
 static const struct sl_command *const commands[] = {
 	&sl_command_load,
 	&sl_command_rewrite,
+	&sl_command_context,
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -9,23 +9,10 @@
 
 static int open_location(struct sl_cli *cli, const struct sl_location *location, struct sl_engine *engine, struct sl_error *err)
 {
-	if (sl_engine_open(engine, location, &cli->cancel, err) == 0)
+	if (sl_engine_open(engine, location, cli->patience ? cli->patience : SL_ENGINE_PATIENCE, &cli->cancel, err) == 0)
 		return 0;
 	sl_engine_release(engine);
 	return sl_error_wrap(err, "engine (%s)", location->evidence);
-}
-
-int sl_cli_engine(struct sl_cli *cli, struct sl_error *err)
-{
-	const struct sl_engine_options options = { .host = cli->docker_host, .context = cli->docker_context };
-	struct sl_location location;
-	if (cli->engine.version)
-		return 0;
-	if (sl_engine_locate(&options, &location, err) < 0)
-		return -1;
-	int rc = open_location(cli, &location, &cli->engine, err);
-	sl_location_release(&location);
-	return rc;
 }
 
 /* ---- the engines that may run nodes ---- */
@@ -90,6 +77,54 @@ static const struct sl_engine *next_engine(void *ctx, struct sl_error *err)
 	}
 	*err = engines->active;
 	return NULL;
+}
+
+/* ---- the engine that has the images ---- */
+
+int sl_cli_switched(struct sl_cli *cli, struct sl_switched *out, struct sl_error *err)
+{
+	const struct sl_engine *engines[SL_CLI_ENGINES + 1];
+	size_t n = 0;
+	struct node_engines others = { .cli = cli, .begun = true, .active = SL_ERROR_INIT };
+	*out = (struct sl_switched){ 0 };
+	if (!getenv("MINIKUBE_ACTIVE_DOCKERD"))
+		return 0;
+	while (n < cli->n_other_engines)
+		engines[n] = &cli->other_engines[n], n++;
+	struct sl_error why = SL_ERROR_INIT;
+	while (n < SL_CLI_ENGINES && (engines[n] = next_engine(&others, &why)))
+		n++;
+	sl_locations_free(others.others, others.n_others);
+	return sl_switched_look(engines, n, out, err);
+}
+
+/* Where docker-env's switch is why there is no engine, say so. */
+static void explain_switch(struct sl_cli *cli, struct sl_error *err)
+{
+	struct sl_switched switched = { 0 };
+	if (!err || cli->docker_host || cli->docker_context || sl_cli_switched(cli, &switched, NULL) < 0)
+		return;
+	if (switched.profile && switched.stale) {
+		struct sl_error why = *err;
+		sl_error_set(err, why.status, "%s; DOCKER_HOST is what minikube docker-env set for profile '%s', but %s; "
+			     "go back by: eval $(sidelift docker-env -u)", why.message, switched.profile, switched.why);
+	}
+	sl_switched_release(&switched);
+}
+
+int sl_cli_engine(struct sl_cli *cli, struct sl_error *err)
+{
+	const struct sl_engine_options options = { .host = cli->docker_host, .context = cli->docker_context };
+	struct sl_location location;
+	if (cli->engine.version)
+		return 0;
+	if (sl_engine_locate(&options, &location, err) < 0)
+		return -1;
+	int rc = open_location(cli, &location, &cli->engine, err);
+	sl_location_release(&location);
+	if (rc < 0 && !sl_cancelled(&cli->cancel))
+		explain_switch(cli, err);
+	return rc;
 }
 
 /* -p, KIND_CLUSTER_NAME and MINIKUBE_PROFILE stand for --cluster; the environment

@@ -23,6 +23,8 @@ static void release_node(struct sl_node *node)
 	release_machine(node->machine);
 	free(node->state);
 	sl_strv_release(&node->endpoints);
+	sl_strv_release(&node->dockers);
+	sl_strv_release(&node->sshds);
 }
 
 void sl_cluster_release(struct sl_cluster *cluster)

@@ -43,6 +43,8 @@ struct sl_node {
 	bool chosen;     /* to be loaded into (--node) */
 	char *state;     /* the engine's word: "running", "exited", "paused" */
 	struct sl_strv endpoints; /* "127.0.0.1:41235": where its API server is published */
+	struct sl_strv dockers;   /* where its Docker engine is (port 2376), TLS; minikube's only */
+	struct sl_strv sshds;     /* where its ssh is (port 22) */
 };
 
 struct sl_cluster {

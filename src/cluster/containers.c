@@ -21,6 +21,7 @@ struct scheme {
 	const char *worker;        /* NULL: whatever is not one of the others */
 	const char *balancer;      /* NULL: none */
 	int api_port;
+	int engine_port, ssh_port; /* of a Docker engine in the node, and of its ssh; 0: none */
 	enum sl_runtime runtime;
 };
 
@@ -34,7 +35,7 @@ static const struct scheme schemes[] = {
 	{ /* minikube with the docker or podman driver, pkg/drivers/kic/oci */
 		.provider = { "minikube", "/var/lib/minikube/certs/ca.crt", "minikube update-context -p" },
 		.label_cluster = "name.minikube.sigs.k8s.io", .label_role = "role.minikube.sigs.k8s.io",
-		.label_node = "mode.minikube.sigs.k8s.io", .control_plane = "control-plane", .api_port = 8443,
+		.label_node = "mode.minikube.sigs.k8s.io", .control_plane = "control-plane", .api_port = 8443, .engine_port = 2376, .ssh_port = 22,
 	},
 	{ /* k3d, pkg/types */
 		.provider = { "k3d", "/var/lib/rancher/k3s/server/tls/server-ca.crt", "k3d kubeconfig merge" },
@@ -53,9 +54,9 @@ const struct sl_provider *sl_provider_by_name(const char *name)
 	return NULL;
 }
 
-/* Remember where the API server's port of @container is reached: published on the
- * host, and at the container's own addresses. */
-static int add_endpoints(struct sl_strv *endpoints, const json_t *container, int api_port)
+/* Remember where port @private of @container is reached: published on the host, and at the
+ * container's own addresses. */
+static int add_endpoints(struct sl_strv *endpoints, const json_t *container, int private)
 {
 	size_t i;
 	json_t *port, *network;
@@ -64,7 +65,7 @@ static int add_endpoints(struct sl_strv *endpoints, const json_t *container, int
 	json_array_foreach(json_object_get(container, "Ports"), i, port) {
 		const char *ip = sl_json_str(port, "IP");
 		json_int_t public = sl_json_int(port, "PublicPort", 0);
-		if (sl_json_int(port, "PrivatePort", 0) != api_port || !public)
+		if (sl_json_int(port, "PrivatePort", 0) != private || !public)
 			continue;
 		snprintf(text, sizeof(text), "%s:%d", ip && *ip ? ip : "0.0.0.0", (int)public);
 		if (sl_strv_add_new(endpoints, text) < 0)
@@ -75,7 +76,7 @@ static int add_endpoints(struct sl_strv *endpoints, const json_t *container, int
 		const char *ip = sl_json_str(network, "IPAddress");
 		if (!ip || !*ip)
 			continue;
-		snprintf(text, sizeof(text), "%s:%d", ip, api_port);
+		snprintf(text, sizeof(text), "%s:%d", ip, private);
 		if (sl_strv_add_new(endpoints, text) < 0)
 			return -1;
 	}
@@ -99,6 +100,9 @@ static int add_node(struct sl_cluster *cluster, const struct scheme *scheme, con
 	node->control_plane = control_plane;
 	node->runtime = scheme->runtime;
 	if (!node->name || !node->container || !node->state)
+		return -1;
+	if (scheme->engine_port && (add_endpoints(&node->dockers, container, scheme->engine_port) < 0 ||
+				    add_endpoints(&node->sshds, container, scheme->ssh_port) < 0))
 		return -1;
 	return control_plane ? add_endpoints(&node->endpoints, container, scheme->api_port) : 0;
 }

@@ -119,6 +119,9 @@ static int add_node(const char *dir, struct sl_cluster *cluster, const json_t *p
 		return sl_error_nomem(err);
 	if (!strcmp(driver, "none"))
 		return 0; /* this machine itself */
+	snprintf(endpoint, sizeof(endpoint), "%s:2376", ip ? ip : "");
+	if (node->runtime == SL_RUNTIME_DOCKERD && ip && *ip && sl_strv_add_new(&node->dockers, endpoint) < 0)
+		return sl_error_nomem(err);
 	node->machine = calloc(1, sizeof(*node->machine));
 	return node->machine ? fill_machine(dir, node->name, profile, entry, node->machine, err) : sl_error_nomem(err);
 }

@@ -152,6 +152,8 @@ int sl_target_remove(struct sl_target *target, const char *const *names, size_t 
 void sl_target_release(struct sl_target *target)
 {
 	free(target->architecture);
+	free(target->version);
+	free(target->engine_id);
 	free(target->snapshotter);
 	free(target->ca);
 	free(target->chains);

@@ -63,6 +63,8 @@ struct sl_target {
 	const struct sl_target_ops *ops;
 	const struct sl_node *node;  /* borrowed */
 	char *architecture;          /* amd64 */
+	char *version;               /* of the runtime; NULL: it was not asked */
+	char *engine_id;             /* of the Docker engine that is the runtime; else NULL */
 	char *snapshotter;
 	char *ca;                    /* PEM of a control plane's CA; "" elsewhere */
 	bool discards;               /* its configuration wants unpacked layers' blobs gone */

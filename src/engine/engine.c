@@ -21,6 +21,7 @@ void sl_engine_release(struct sl_engine *engine)
 	free(engine->evidence);
 	free(engine->version);
 	free(engine->architecture);
+	free(engine->id);
 	*engine = (struct sl_engine){ 0 };
 }
 
@@ -62,22 +63,32 @@ static int negotiate(struct sl_engine *engine, const json_t *version, struct sl_
 	if (minor < API_MINOR_MIN)
 		return sl_error_set(err, SL_FAILED, "the engine at %s speaks API %s; at least %d.%d is needed",
 				    engine->endpoint.url, api, API_MAJOR, API_MINOR_MIN);
-	snprintf(engine->api, sizeof(engine->api), "/v%d.%d", API_MAJOR, minor < API_MINOR ? minor : API_MINOR);
+	int use = minor < API_MINOR ? minor : API_MINOR;
+	const char *told = getenv("DOCKER_API_VERSION");
+	if (told && *told) {
+		int end = 0;
+		if (sscanf(told, "%d.%d%n", &major, &use, &end) != 2 || told[end] || major != API_MAJOR || use < API_MINOR_MIN || use > minor)
+			return sl_error_set(err, SL_FAILED, "DOCKER_API_VERSION is '%s', which the engine at %s does not speak (its is %s); "
+					    "unset it, and the version is agreed upon", told, engine->endpoint.url, api);
+	}
+	snprintf(engine->api, sizeof(engine->api), "/v%d.%d", API_MAJOR, use);
 	return 0;
 }
 
-int sl_engine_open(struct sl_engine *engine, const struct sl_location *location, const struct sl_cancel *cancel,
-		   struct sl_error *err)
+int sl_engine_open(struct sl_engine *engine, const struct sl_location *location, int64_t patience_ms,
+		   const struct sl_cancel *cancel, struct sl_error *err)
 {
 	*engine = (struct sl_engine){ 0 };
 	if (sl_endpoint_set(location, &engine->endpoint, err) < 0)
 		return -1;
 	engine->endpoint.cancel = cancel;
+	engine->endpoint.patience = patience_ms;
 	sl_autojson json_t *version = get_json(engine, "the engine's version", "/version", err);
 	if (!version || negotiate(engine, version, err) < 0) {
 		sl_engine_release(engine);
 		return -1;
 	}
+	engine->endpoint.patience = SL_HTTP_SILENCE;
 	const char *text = sl_json_str(version, "Version"), *arch = sl_json_str(version, "Arch");
 	engine->version = strdup(text ? text : "?");
 	engine->architecture = strdup(arch ? arch : "");
@@ -133,6 +144,18 @@ static int refuse_id(const json_t *info, const char *reference, struct sl_error 
 json_t *sl_engine_info(const struct sl_engine *engine, struct sl_error *err)
 {
 	return get_json(engine, "the engine's answer about itself", "/info", err);
+}
+
+int sl_engine_identify(struct sl_engine *engine, struct sl_error *err)
+{
+	if (engine->id)
+		return 0;
+	sl_autojson json_t *info = sl_engine_info(engine, err);
+	const char *id = sl_json_str(info, "ID");
+	if (!info)
+		return -1;
+	engine->id = strdup(id ? id : "");
+	return engine->id ? 0 : sl_error_nomem(err);
 }
 
 /* Where the engine keeps its things: ROOT in ROOT/overlay2/CACHE-ID/diff.  An image

@@ -23,12 +23,19 @@ struct sl_engine {
 	char api[16];         /* "/v1.41" */
 	char *version;        /* the server's own: "20.10.24" */
 	char *architecture;   /* Go's spelling: amd64 */
+	char *id;             /* of the engine itself; NULL until sl_engine_identify() */
 };
 
-/* Connect to where @location says and agree on an API version.  @cancel is
- * borrowed. */
-int sl_engine_open(struct sl_engine *engine, const struct sl_location *location, const struct sl_cancel *cancel,
-		   struct sl_error *err) SL_MUST_CHECK;
+/* How long an engine may take for its first answer; milliseconds.  A busy one
+ * needs more than the user who only asks where things are wants to wait. */
+#define SL_ENGINE_PATIENCE 10000
+#define SL_ENGINE_IMPATIENCE 1500
+
+/* Connect to where @location says and agree on an API version (DOCKER_API_VERSION
+ * decides where it is set, as with docker).  SL_TIMEOUT when there is no answer
+ * within @patience_ms.  @cancel is borrowed. */
+int sl_engine_open(struct sl_engine *engine, const struct sl_location *location, int64_t patience_ms,
+		   const struct sl_cancel *cancel, struct sl_error *err) SL_MUST_CHECK;
 void sl_engine_release(struct sl_engine *engine);
 
 /* What the engine says of image @reference: requested, name (canonical), id,
@@ -40,6 +47,9 @@ int sl_engine_inspect(const struct sl_engine *engine, const char *reference, str
 /* What the engine says of itself (GET /info).  The caller decrefs; NULL on
  * failure. */
 json_t *sl_engine_info(const struct sl_engine *engine, struct sl_error *err) SL_MUST_CHECK;
+
+/* Learn engine->id, once ("" when it names none). */
+int sl_engine_identify(struct sl_engine *engine, struct sl_error *err) SL_MUST_CHECK;
 
 /* Containers (running and stopped) that have label @label ("key" or "key=value";
  * NULL: all), as the API lists them.  The caller decrefs; NULL on failure. */

@@ -123,7 +123,7 @@ static CURL *new_easy(const struct sl_endpoint *endpoint, const char *path, stru
 	}
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)SL_HTTP_CONNECT);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(endpoint->patience < SL_HTTP_CONNECT ? endpoint->patience : SL_HTTP_CONNECT));
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	return easy;
@@ -323,12 +323,12 @@ int sl_http_request(const struct sl_endpoint *endpoint, const char *method, cons
 {
 	int status = 0;
 	struct sl_http_response *response = sl_http_open(endpoint, method, path, body, body ? strlen(body) : 0,
-							 SL_HTTP_SILENCE, &status, err);
+							 endpoint->patience, &status, err);
 	if (!response)
 		return -1;
 	const void *data;
 	ssize_t n;
-	while ((n = sl_http_read(response, &data, SL_HTTP_SILENCE, err)) > 0) {
+	while ((n = sl_http_read(response, &data, endpoint->patience, err)) > 0) {
 		if (sl_buf_add(answer, data, (size_t)n) < 0) {
 			n = sl_error_set(err, SL_FAILED, "the engine at %s answers without end", endpoint->url);
 			break;

@@ -28,6 +28,7 @@ struct sl_endpoint {
 	char *base;        /* http://docker or http[s]://host:port, no trailing slash */
 	char *ca, *cert, *key; /* PEM files for TLS; each may be NULL */
 	bool verify;       /* the server's certificate */
+	int64_t patience;  /* silence of a simple request that is tolerated, milliseconds */
 	const struct sl_cancel *cancel; /* borrowed; may be NULL */
 };
 
@@ -37,7 +38,7 @@ struct sl_endpoint {
 int sl_endpoint_set(const struct sl_location *location, struct sl_endpoint *out, struct sl_error *err) SL_MUST_CHECK;
 void sl_endpoint_release(struct sl_endpoint *endpoint);
 
-/* Silence that is tolerated, in milliseconds. */
+/* Silence that is tolerated, in milliseconds; and how long a connection may take. */
 #define SL_HTTP_SILENCE 30000
 #define SL_HTTP_CONNECT 5000
 

@@ -57,7 +57,7 @@ refuses() {
 
 @test "no engine at all" {
 	refuses 1 "no engine answers at unix:///nowhere/docker.sock" env DOCKER_HOST=unix:///nowhere/docker.sock "$SIDELIFT" load refuse-small:dev
-	refuses 2 "use unix:// or tcp://" "$SIDELIFT" --docker-host ssh://host load refuse-small:dev
+	refuses 2 "use unix://, tcp:// or ssh://" "$SIDELIFT" --docker-host ftp://host load refuse-small:dev
 }
 
 @test "something else at the engine's socket: garbage, nothing, silence, no end" {
