@@ -33,6 +33,12 @@ static void find_engine(struct findings *all)
 			(void)!sl_engine_identify(&cli->engine, &all->engine_error);
 }
 
+static void ask_version(struct sl_load *load, struct sl_load_node *node, void *ctx)
+{
+	if (node->target)
+		(void)!sl_target_ask_version(node->target, NULL);
+}
+
 static void find_cluster(struct findings *all)
 {
 	struct sl_cli *cli = all->cli;
@@ -41,8 +47,8 @@ static void find_cluster(struct findings *all)
 		return;
 	all->nodes.cluster = &cli->cluster;
 	all->nodes.cancel = &cli->cancel;
-	if (cli->cluster.n_nodes)
-		(void)!sl_load_open(&all->nodes, &all->proof_error);
+	if (cli->cluster.n_nodes && sl_load_open(&all->nodes, &all->proof_error) == 0)
+		(void)!sl_each_node(&all->nodes, ask_version, NULL, &all->proof_error);
 }
 
 static int look(struct findings *all, struct sl_error *err)
@@ -100,7 +106,7 @@ static const char *proof(const struct findings *all)
 	if (cluster->shared)
 		return cluster->shared;
 	if (!cluster->context)
-		return "none needed: it is no kubeconfig that led here";
+		return "none needed: no kubeconfig led here";
 	return "its server address is published by the nodes, and the CA on the control plane is the kubeconfig's";
 }
 

@@ -26,6 +26,7 @@ static void containerd_close(struct sl_target *target, bool done)
 
 static const struct sl_target_ops containerd_ops = {
 	.runtime = "containerd",
+	.version = sl_containerd_version,
 	.look = sl_containerd_look,
 	.presence = sl_containerd_presence,
 	.prepare = sl_containerd_prepare,

@@ -54,6 +54,7 @@ static inline struct sl_containerd *sl_containerd_of(struct sl_target *target)
 
 /* ---- containerd_look.c ---- */
 
+int sl_containerd_version(struct sl_target *target, struct sl_error *err);
 int sl_containerd_look(struct sl_target *target, const struct sl_image *images, size_t n, struct sl_error *err);
 enum sl_presence sl_containerd_presence(const struct sl_target *target, const struct sl_image *image);
 

@@ -12,6 +12,7 @@
 #	look SNAPSHOTTER [FILTER...]  facts; the CA; containerd's configuration file; the
 #	                          records that match a filter and their manifests; snapshots
 #	config                    the configuration as containerd puts it together
+#	version                   containerd's
 #	records FILTER...         records and their manifests
 #	contents FILTER           blobs and their labels
 #	snapshots SNAPSHOTTER     committed snapshots: chain IDs
@@ -146,6 +147,7 @@ run() {
 	shift
 	case $command in
 	look) look "$@" ;;
+	version) c version ;;
 	records) records "$@" ;;
 	contents) c content ls "$@" ;;
 	snapshots) c snapshots --snapshotter "$1" ls ;;

@@ -226,3 +226,19 @@ enum sl_presence sl_containerd_presence(const struct sl_target *target, const st
 	const struct sl_record *other = sl_digest_known(&image->config) ? sl_containerd_record(self, image->config.text) : NULL;
 	return other && sl_digest_equal(&other->config, &image->config) ? SL_PRESENT_UNNAMED : SL_PRESENT_LAYERS;
 }
+
+/* `ctr version`, the server's part: "  Version:  1.7.24". */
+int sl_containerd_version(struct sl_target *target, struct sl_error *err)
+{
+	struct sl_containerd *self = sl_containerd_of(target);
+	int code = sl_session_call(&self->session, SL_CONTAINERD_ANSWER, err, "version", NULL);
+	if (code)
+		return code < 0 ? -1 : sl_session_failed(&self->session, "asking for its version", code, err);
+	char *at = NULL, *section = sl_session_section(&self->session, &at);
+	const char *server = section ? strstr(section, "Server:") : NULL;
+	const char *version = server ? strstr(server, "Version:") : NULL;
+	version = version ? version + strlen("Version:") : "";
+	version += strspn(version, " \tv");
+	target->version = strndup(version, strcspn(version, " \n~+"));
+	return target->version ? 0 : sl_error_nomem(err);
+}

@@ -26,6 +26,11 @@ struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct 
 	return target;
 }
 
+int sl_target_ask_version(struct sl_target *target, struct sl_error *err)
+{
+	return target->version || !target->ops->version ? 0 : target->ops->version(target, err);
+}
+
 enum sl_presence sl_target_presence(const struct sl_target *target, const struct sl_image *image)
 {
 	return target->ops->presence(target, image);

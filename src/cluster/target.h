@@ -47,6 +47,7 @@ struct sl_target;
 
 struct sl_target_ops {
 	const char *runtime;
+	int (*version)(struct sl_target *target, struct sl_error *err); /* fill in `version`; NULL: it has been */
 	int (*look)(struct sl_target *target, const struct sl_image *images, size_t n, struct sl_error *err);
 	enum sl_presence (*presence)(const struct sl_target *target, const struct sl_image *image);
 	int (*prepare)(struct sl_target *target, struct sl_error *err);
@@ -77,6 +78,9 @@ struct sl_target {
  * particular).  The caller closes it; NULL with @err. */
 struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct sl_node *node,
 				 const struct sl_image *images, size_t n, struct sl_error *err) SL_MUST_CHECK;
+
+/* Have target->version filled in. */
+int sl_target_ask_version(struct sl_target *target, struct sl_error *err) SL_MUST_CHECK;
 
 enum sl_presence sl_target_presence(const struct sl_target *target, const struct sl_image *image);
 bool sl_target_has_chain(const struct sl_target *target, const struct sl_digest *chain_id);

@@ -98,45 +98,15 @@ int sl_load_archive(struct sl_load *load, struct sl_error *err)
 
 /* ---- what the nodes have ---- */
 
-struct opener {
-	struct sl_load *load;
-	struct sl_load_node *node;
-	pthread_t thread;
-	bool started;
-};
-
-static void *open_node(void *ctx)
+static void open_node(struct sl_load *load, struct sl_load_node *node, void *ctx)
 {
-	struct opener *opener = ctx;
-	struct sl_load_node *node = opener->node;
-	node->target = sl_target_open(opener->load->cluster, node->node, opener->load->images, opener->load->n_images,
-				      &node->error);
+	if (node->target || node->outcome != SL_OUTCOME_PENDING)
+		return; /* open or done */
+	node->target = sl_target_open(load->cluster, node->node, load->images, load->n_images, &node->error);
 	if (node->target)
 		snprintf(node->architecture, sizeof(node->architecture), "%s", node->target->architecture);
 	else
 		node->outcome = SL_OUTCOME_FAILED;
-	return NULL;
-}
-
-/* Open every node that is neither open nor done. */
-static int open_nodes(struct sl_load *load, struct sl_error *err)
-{
-	struct opener *openers = calloc(load->n_nodes, sizeof(*openers));
-	if (!openers)
-		return sl_error_nomem(err);
-	for (size_t k = 0; k < load->n_nodes; k++) {
-		openers[k] = (struct opener){ .load = load, .node = &load->nodes[k] };
-		if (load->nodes[k].target || load->nodes[k].outcome != SL_OUTCOME_PENDING)
-			continue;
-		openers[k].started = pthread_create(&openers[k].thread, NULL, open_node, &openers[k]) == 0;
-		if (!openers[k].started)
-			open_node(&openers[k]);
-	}
-	for (size_t k = 0; k < load->n_nodes; k++)
-		if (openers[k].started)
-			pthread_join(openers[k].thread, NULL);
-	free(openers);
-	return 0;
 }
 
 /* The CA of a control plane: of one that is open, or read for the purpose. */
@@ -171,7 +141,7 @@ int sl_load_open(struct sl_load *load, struct sl_error *err)
 	for (size_t i = 0; i < cluster->n_nodes; i++)
 		if (cluster->nodes[i].chosen)
 			load->nodes[load->n_nodes++].node = &cluster->nodes[i];
-	if (open_nodes(load, err) < 0)
+	if (sl_each_node(load, open_node, NULL, err) < 0)
 		return -1;
 	if (sl_cancelled(load->cancel))
 		return sl_error_set(err, SL_INTERRUPTED, "interrupted");
@@ -218,7 +188,7 @@ static size_t prepare_repeat(struct sl_load *load, struct sl_error *err)
 		node->detached = node->aborted = false;
 		n++;
 	}
-	if (n && (open_nodes(load, err) < 0 || sl_load_plan(load, err) < 0))
+	if (n && (sl_each_node(load, open_node, NULL, err) < 0 || sl_load_plan(load, err) < 0))
 		return 0;
 	return n;
 }

@@ -90,6 +90,11 @@ int sl_load_archive(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
  * or when the guard refuses. */
 int sl_load_open(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
 
+/* Call @work for every node, all at once, each in a thread of its own (flow/each.c).
+ * -1 only when memory is out. */
+int sl_each_node(struct sl_load *load, void (*work)(struct sl_load *load, struct sl_load_node *node, void *ctx), void *ctx,
+		 struct sl_error *err) SL_MUST_CHECK;
+
 /* Work out what each node lacks; SL_FAILED when an image cannot run on a node. */
 int sl_load_plan(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
 
