@@ -33,12 +33,21 @@ static int prepare(struct sl_cli *cli, struct sl_load *load, const struct sl_str
 	load->cluster = &cli->cluster;
 	if ((load->archive ? sl_load_archive(load, err) : sl_load_images(load, references, err)) < 0)
 		return -1;
+	if (load->cluster->shared && load->archive)
+		return sl_error_set(err, SL_FAILED, "%s (%s); load the archive there: docker load -i %s", load->cluster->name,
+				    load->cluster->shared, load->archive);
+	if (load->cluster->shared)
+		return 0;
 	return sl_load_open(load, err) < 0 ? -1 : sl_load_plan(load, err);
 }
 
 static int load_and_report(struct sl_cli *cli, struct sl_load *load, const struct load_options *given,
 			   struct sl_error *err)
 {
+	if (load->cluster->shared) {
+		sl_report_load(cli, load, NULL);
+		return sl_cli_flush(err);
+	}
 	if (given->dry_run) {
 		if (!load->images)
 			return sl_error_set(err, SL_USAGE, "--dry-run cannot look into a pipe without emptying it; give it a file");

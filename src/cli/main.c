@@ -14,6 +14,7 @@ static const struct sl_command *const commands[] = {
 	&sl_command_load,
 	&sl_command_rewrite,
 	&sl_command_context,
+	&sl_command_docker_env,
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -53,8 +53,9 @@ static void print_json(const char *kind, const struct sl_load *load, const struc
 	sl_autojson json_t *all = json_pack("{s:i, s:s, s:O, s:O}", "version", JSON_VERSION, "kind", kind, "images", images,
 					    "nodes", nodes);
 	if (load->cluster)
-		json_object_set_new(all, "cluster", json_pack("{s:s, s:s, s:s*}", "provider", load->cluster->provider, "name",
-							      load->cluster->name, "context", load->cluster->context));
+		json_object_set_new(all, "cluster", json_pack("{s:s, s:s, s:s*, s:s*}", "provider", load->cluster->provider, "name",
+							      load->cluster->name, "context", load->cluster->context, "shared",
+							      load->cluster->shared));
 	if (load->exporter_name)
 		json_object_set_new(all, "exporter", json_string(load->exporter_name));
 	if (failure)
@@ -93,6 +94,8 @@ void sl_report_load(const struct sl_cli *cli, const struct sl_load *load, const 
 	if (cli->quiet && !failure)
 		return;
 	print_images(load);
+	if (load->cluster && load->cluster->shared)
+		printf("  nothing to load: %s: %s\n", load->cluster->name, load->cluster->shared);
 	for (size_t k = 0; k < load->n_nodes; k++) {
 		const struct sl_load_node *node = &load->nodes[k];
 		printf("  %-*s  ", widest(load), node->node->name);

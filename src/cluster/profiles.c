@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "cluster/minikube.h"
 #include "cluster/provider.h"
 
 /*
@@ -18,8 +19,7 @@
 
 #define FILE_MAX ((size_t)4 << 20)
 
-/* $MINIKUBE_HOME with .minikube behind it unless that is its name; ~/.minikube. */
-static char *home(void)
+char *sl_minikube_home(void)
 {
 	const char *dir = getenv("MINIKUBE_HOME");
 	char *path = NULL;
@@ -37,6 +37,18 @@ static json_t *read_json(const char *path, struct sl_error *err)
 	sl_autobuf struct sl_buf text = SL_BUF_INIT;
 	text.max = FILE_MAX;
 	return sl_file_read(path, &text, err) < 0 ? NULL : sl_json_parse(sl_buf_text(&text), text.len, path, err);
+}
+
+char *sl_minikube_agent(const char *profile)
+{
+	sl_autofree char *dir = sl_minikube_home(), *path = NULL;
+	if (!profile || strchr(profile, '/') || !dir || asprintf(&path, "%s/profiles/%s/config.json", dir, profile) < 0) {
+		path = NULL;
+		return NULL;
+	}
+	sl_autojson json_t *json = read_json(path, NULL);
+	const char *socket = sl_json_str(json, "SSHAuthSock");
+	return socket && *socket ? strdup(socket) : NULL;
 }
 
 static enum sl_runtime runtime_of(const char *word)
@@ -157,7 +169,7 @@ static int add_profile(const char *dir, const char *name, struct sl_clusters *cl
 
 int sl_clusters_in_profiles(struct sl_clusters *clusters, struct sl_error *err)
 {
-	sl_autofree char *dir = home(), *profiles = NULL;
+	sl_autofree char *dir = sl_minikube_home(), *profiles = NULL;
 	if (!dir || asprintf(&profiles, "%s/profiles", dir) < 0) {
 		profiles = NULL;
 		return sl_error_nomem(err);
