@@ -49,6 +49,8 @@ extern const struct sl_command sl_command_load;
 extern const struct sl_command sl_command_rewrite;
 extern const struct sl_command sl_command_context;
 extern const struct sl_command sl_command_docker_env;
+extern const struct sl_command sl_command_images;
+extern const struct sl_command sl_command_prune;
 
 /* Parse a command's own options, mixed with the global ones, into @values. */
 int sl_cli_parse(struct sl_cli *cli, const struct sl_command *command, int argc, char **argv, void *values,

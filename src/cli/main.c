@@ -15,6 +15,8 @@ static const struct sl_command *const commands[] = {
 	&sl_command_rewrite,
 	&sl_command_context,
 	&sl_command_docker_env,
+	&sl_command_images,
+	&sl_command_prune,
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -146,6 +146,11 @@ json_t *sl_engine_info(const struct sl_engine *engine, struct sl_error *err)
 	return get_json(engine, "the engine's answer about itself", "/info", err);
 }
 
+json_t *sl_engine_images(const struct sl_engine *engine, struct sl_error *err)
+{
+	return get_json(engine, "the engine's list of images", "/images/json", err);
+}
+
 int sl_engine_identify(struct sl_engine *engine, struct sl_error *err)
 {
 	if (engine->id)

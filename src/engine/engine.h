@@ -51,6 +51,10 @@ json_t *sl_engine_info(const struct sl_engine *engine, struct sl_error *err) SL_
 /* Learn engine->id, once ("" when it names none). */
 int sl_engine_identify(struct sl_engine *engine, struct sl_error *err) SL_MUST_CHECK;
 
+/* The images with a name, as the API lists them.  The caller decrefs; NULL on
+ * failure. */
+json_t *sl_engine_images(const struct sl_engine *engine, struct sl_error *err) SL_MUST_CHECK;
+
 /* Containers (running and stopped) that have label @label ("key" or "key=value";
  * NULL: all), as the API lists them.  The caller decrefs; NULL on failure. */
 json_t *sl_engine_containers(const struct sl_engine *engine, const char *label, struct sl_error *err) SL_MUST_CHECK;
