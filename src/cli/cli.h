@@ -28,6 +28,7 @@ struct sl_cli {
 	int64_t patience; /* milliseconds for an engine's first answer; 0: SL_ENGINE_PATIENCE */
 	struct sl_cancel cancel;
 	struct sl_engine engine, node_engine_open;
+	struct sl_error engine_error; /* why `engine` could not be opened */
 	struct sl_engine other_engines[SL_CLI_ENGINES]; /* asked for nodes, beside the active one */
 	size_t n_other_engines;
 	struct sl_cluster cluster;

@@ -118,12 +118,18 @@ int sl_cli_engine(struct sl_cli *cli, struct sl_error *err)
 	struct sl_location location;
 	if (cli->engine.version)
 		return 0;
+	if (cli->engine_error.status != SL_OK) { /* it is not waited for twice */
+		*err = cli->engine_error;
+		return -1;
+	}
 	if (sl_engine_locate(&options, &location, err) < 0)
 		return -1;
 	int rc = open_location(cli, &location, &cli->engine, err);
 	sl_location_release(&location);
 	if (rc < 0 && !sl_cancelled(&cli->cancel))
 		explain_switch(cli, err);
+	if (rc < 0)
+		cli->engine_error = *err;
 	return rc;
 }
 

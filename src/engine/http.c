@@ -135,6 +135,9 @@ static int curl_failed(const struct sl_endpoint *endpoint, CURLcode code, const 
 	char line[256] = "";
 	if (endpoint->command.n && code != CURLE_OPERATION_TIMEDOUT)
 		sl_dial_complaint(dial, line, sizeof(line));
+	if (strstr(line, "Host key verification failed"))
+		return sl_error_set(err, SL_FAILED, "no engine answers at %s (%s): the host's key is new or another one than in known_hosts; "
+				    "if that is right, ssh there once, or forget the old key: ssh-keygen -R HOST", endpoint->url, line);
 	if (*line)
 		return sl_error_set(err, SL_FAILED, "no engine answers at %s (%s)", endpoint->url, line);
 	const char *why = detail && *detail ? detail : curl_easy_strerror(code);
