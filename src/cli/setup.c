@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -36,10 +37,10 @@ static const struct sl_engine *first_engine(struct node_engines *engines, struct
 		struct sl_location location;
 		if (sl_engine_locate(&options, &location, err) < 0)
 			return NULL;
-		int rc = open_location(cli, &location, &cli->node_engine_open, err);
+		free(location.evidence);
+		location.evidence = strdup("--node-engine");
+		int rc = location.evidence ? open_location(cli, &location, &cli->node_engine_open, err) : sl_error_nomem(err);
 		sl_location_release(&location);
-		if (rc < 0)
-			sl_error_wrap(err, "--node-engine");
 		return rc < 0 ? NULL : &cli->node_engine_open;
 	}
 	if (sl_cli_engine(cli, &engines->active) == 0)
