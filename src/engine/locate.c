@@ -191,7 +191,7 @@ static int try_socket(const struct socket *socket, char **url, struct sl_error *
 /* Docker's default, or, where that does not even exist, the first other socket. */
 static int take_default(struct sl_location *out, struct sl_error *err)
 {
-	for (size_t i = 1; access(DEFAULT_URL + strlen("unix://"), F_OK) < 0 && i < N_SOCKETS; i++) {
+	for (size_t i = 1; access(sockets[0].path, F_OK) < 0 && i < N_SOCKETS; i++) {
 		sl_autofree char *url = NULL;
 		if (try_socket(&sockets[i], &url, err) < 0)
 			return -1;
