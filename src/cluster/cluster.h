@@ -103,6 +103,9 @@ int sl_cluster_read_ca(const struct sl_cluster *cluster, const struct sl_node *n
 struct sl_remote *sl_cluster_exec(const struct sl_cluster *cluster, const struct sl_node *node, const char *const *argv,
 				  struct sl_error *err) SL_MUST_CHECK;
 
+/* Append the command that starts @node of @cluster. */
+void sl_cluster_put_start(struct sl_buf *out, const struct sl_cluster *cluster, const struct sl_node *node);
+
 /* What a user does about a context that is not provably local; static. */
 const char *sl_guard_advice(void);
 

@@ -27,18 +27,18 @@ struct scheme {
 
 static const struct scheme schemes[] = {
 	{ /* kind, pkg/cluster/constants, internal/providers/common */
-		.provider = { "kind", "/etc/kubernetes/pki/ca.crt", "kind export kubeconfig --name" },
+		.provider = { "kind", "/etc/kubernetes/pki/ca.crt", "kind export kubeconfig --name", NULL },
 		.label_cluster = "io.x-k8s.kind.cluster", .label_role = "io.x-k8s.kind.role",
 		.control_plane = "control-plane", .worker = "worker", .balancer = "external-load-balancer",
 		.api_port = 6443, .runtime = SL_RUNTIME_CONTAINERD,
 	},
 	{ /* minikube with the docker or podman driver, pkg/drivers/kic/oci */
-		.provider = { "minikube", "/var/lib/minikube/certs/ca.crt", "minikube update-context -p" },
+		.provider = { "minikube", "/var/lib/minikube/certs/ca.crt", "minikube update-context -p", "minikube start -p" },
 		.label_cluster = "name.minikube.sigs.k8s.io", .label_role = "role.minikube.sigs.k8s.io",
 		.label_node = "mode.minikube.sigs.k8s.io", .control_plane = "control-plane", .api_port = 8443, .engine_port = 2376, .ssh_port = 22,
 	},
 	{ /* k3d, pkg/types */
-		.provider = { "k3d", "/var/lib/rancher/k3s/server/tls/server-ca.crt", "k3d kubeconfig merge" },
+		.provider = { "k3d", "/var/lib/rancher/k3s/server/tls/server-ca.crt", "k3d kubeconfig merge", "k3d cluster start" },
 		.label_cluster = "k3d.cluster", .label_role = "k3d.role",
 		.control_plane = "server", .worker = "agent", .balancer = "loadbalancer",
 		.api_port = 6443, .runtime = SL_RUNTIME_CONTAINERD,
@@ -52,6 +52,15 @@ const struct sl_provider *sl_provider_by_name(const char *name)
 		if (!strcmp(schemes[i].provider.name, name))
 			return &schemes[i].provider;
 	return NULL;
+}
+
+void sl_cluster_put_start(struct sl_buf *out, const struct sl_cluster *cluster, const struct sl_node *node)
+{
+	const struct sl_provider *provider = sl_provider_by_name(cluster->provider);
+	if (provider && provider->start)
+		sl_buf_printf(out, "%s %s", provider->start, cluster->name);
+	else
+		sl_buf_printf(out, "%s start %s", cluster->engine ? cluster->engine->program : "docker", node->name);
 }
 
 /* Remember where port @private of @container is reached: published on the host, and at the

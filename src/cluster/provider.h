@@ -16,6 +16,7 @@ struct sl_provider {
 	const char *name;
 	const char *ca_path;    /* where the API server's CA lies in a control-plane node */
 	const char *kubeconfig; /* the command that writes the kubeconfig anew; the name follows */
+	const char *start;      /* the command that starts a cluster; the name follows.  NULL: each node by itself */
 };
 
 const struct sl_provider *sl_provider_by_name(const char *name);

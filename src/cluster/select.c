@@ -79,10 +79,13 @@ static const struct sl_cluster *stopped_namesake(const struct sl_clusters *clust
 static int refuse_context(const struct sl_clusters *clusters, const struct sl_context *context, struct sl_error *err)
 {
 	const struct sl_cluster *stopped = stopped_namesake(clusters, context->name);
+	sl_autobuf struct sl_buf start = SL_BUF_INIT;
+	if (stopped)
+		sl_cluster_put_start(&start, stopped, &stopped->nodes[0]);
 	if (stopped)
 		return sl_error_set(err, SL_REFUSED, "context '%s': the control plane of %s cluster '%s' is not running, "
-				    "so it cannot be proven that %s is it; start it (docker start %s)",
-				    context->name, stopped->provider, stopped->name, context->server, stopped->nodes[0].name);
+				    "so it cannot be proven that %s is it; start it (%s)",
+				    context->name, stopped->provider, stopped->name, context->server, sl_buf_text(&start));
 	return sl_error_set(err, SL_REFUSED, "context '%s' (%s) is not provably a local cluster: "
 			    "no node container of the engine publishes this address; %s",
 			    context->name, context->server, sl_guard_advice());

@@ -11,7 +11,9 @@ struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct 
 				 const struct sl_image *images, size_t n, struct sl_error *err)
 {
 	if (!node->running) {
-		sl_error_set(err, SL_FAILED, "it is not running (%s); start it: docker start %s", node->state, node->name);
+		sl_autobuf struct sl_buf start = SL_BUF_INIT;
+		sl_cluster_put_start(&start, cluster, node);
+		sl_error_set(err, SL_FAILED, "it is not running (%s); start it: %s", node->state, sl_buf_text(&start));
 		return NULL;
 	}
 	struct sl_target *target = sl_target_containerd(cluster, node, err);

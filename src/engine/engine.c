@@ -90,6 +90,8 @@ int sl_engine_open(struct sl_engine *engine, const struct sl_location *location,
 	}
 	engine->endpoint.patience = SL_HTTP_SILENCE;
 	const char *text = sl_json_str(version, "Version"), *arch = sl_json_str(version, "Arch");
+	const char *component = sl_json_str(json_array_get(json_object_get(version, "Components"), 0), "Name");
+	engine->program = component && !strcmp(component, "Podman Engine") ? "podman" : "docker";
 	engine->version = strdup(text ? text : "?");
 	engine->architecture = strdup(arch ? arch : "");
 	engine->evidence = strdup(location->evidence);

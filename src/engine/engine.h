@@ -21,6 +21,7 @@ struct sl_engine {
 	struct sl_endpoint endpoint;
 	char *evidence;       /* why this address: "DOCKER_HOST", ... */
 	char api[16];         /* "/v1.41" */
+	const char *program;  /* "docker" or "podman": its command; static */
 	char *version;        /* the server's own: "20.10.24" */
 	char *architecture;   /* Go's spelling: amd64 */
 	char *id;             /* of the engine itself; NULL until sl_engine_identify() */

@@ -59,5 +59,5 @@ config_there() {
 	run --separate-stderr "$SIDELIFT" load --cluster kind/podkind podkind-app:dev
 	podman start $NODE >/dev/null
 	[ "$status" = 1 ]
-	[[ "$stderr" = *"it is not running (exited); start it: docker start $NODE"* ]]
+	[[ "$stderr" = *"it is not running (exited); start it: podman start $NODE"* ]]
 }
