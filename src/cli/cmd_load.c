@@ -51,8 +51,7 @@ static int load_and_report(struct sl_cli *cli, struct sl_load *load, const struc
 	if (given->dry_run) {
 		if (!load->images)
 			return sl_error_set(err, SL_USAGE, "--dry-run cannot look into a pipe without emptying it; give it a file");
-		sl_report_plan(cli, load);
-		return sl_cli_flush(err);
+		return sl_report_plan(cli, load, err) < 0 ? -1 : sl_cli_flush(err);
 	}
 	struct sl_progress *progress = sl_progress_start(load, cli->quiet ? "none" : cli->progress);
 	int rc = sl_load_run(load, err);

@@ -67,7 +67,7 @@ static void print_json(const char *kind, const struct sl_load *load, const struc
 
 /* ---- for people ---- */
 
-static void print_images(const struct sl_load *load)
+void sl_report_images(const struct sl_load *load)
 {
 	for (size_t i = 0; i < load->n_images; i++) {
 		const struct sl_image *image = &load->images[i];
@@ -93,7 +93,7 @@ void sl_report_load(const struct sl_cli *cli, const struct sl_load *load, const 
 	}
 	if (cli->quiet && !failure)
 		return;
-	print_images(load);
+	sl_report_images(load);
 	if (load->cluster && load->cluster->shared)
 		printf("  nothing to load: %s: %s\n", load->cluster->name, load->cluster->shared);
 	for (size_t k = 0; k < load->n_nodes; k++) {
@@ -106,36 +106,5 @@ void sl_report_load(const struct sl_cli *cli, const struct sl_load *load, const 
 			       sl_human_bytes(node->bytes_total, size), node->seconds);
 		else
 			printf("FAILED: %s\n", node->error.message[0] ? node->error.message : "not tried");
-	}
-}
-
-void sl_report_plan(const struct sl_cli *cli, const struct sl_load *load)
-{
-	if (cli->json) {
-		print_json("LoadPlan", load, NULL);
-		return;
-	}
-	print_images(load);
-	for (size_t k = 0; k < load->n_nodes; k++) {
-		const struct sl_load_node *node = &load->nodes[k];
-		printf("  %s\n", node->node->name);
-		if (node->outcome == SL_OUTCOME_FAILED)
-			printf("    cannot be loaded into: %s\n", node->error.message);
-		for (size_t i = 0; node->todo && i < load->n_images; i++) {
-			const struct sl_todo *todo = &node->todo[i];
-			printf("    %s: ", load->images[i].name);
-			if (todo->presence == SL_PRESENT)
-				printf("present already, nothing to send\n");
-			else if (todo->presence == SL_PRESENT_UNNAMED)
-				printf("only the name is missing\n");
-			else if (todo->presence == SL_PRESENT_LAYERS)
-				printf("every layer is there; the config is new\n");
-			else
-				printf("lacks %zu of %zu layers\n", todo->n_missing, load->images[i].n_layers);
-		}
-		for (size_t i = 0; node->todo && node->target && i < load->n_images; i++)
-			for (size_t j = 0; j < load->images[i].n_layers; j++)
-				if (!sl_target_has_chain(node->target, &load->images[i].layers[j].chain_id))
-					printf("      send layer %zu  %s\n", j + 1, load->images[i].layers[j].diff_id.text);
 	}
 }

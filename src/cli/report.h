@@ -11,7 +11,10 @@
 /* @failure: the error that ends the command, or NULL. */
 void sl_report_load(const struct sl_cli *cli, const struct sl_load *load, const struct sl_error *failure);
 
-/* What would be done. */
-void sl_report_plan(const struct sl_cli *cli, const struct sl_load *load);
+/* What would be done, in bytes (cli/report_plan.c). */
+int sl_report_plan(const struct sl_cli *cli, const struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+
+/* The images' names, digests and layers, for people. */
+void sl_report_images(const struct sl_load *load);
 
 #endif

@@ -153,6 +153,17 @@ json_t *sl_engine_images(const struct sl_engine *engine, struct sl_error *err)
 	return get_json(engine, "the engine's list of images", "/images/json", err);
 }
 
+json_t *sl_engine_history(const struct sl_engine *engine, const char *id, struct sl_error *err)
+{
+	sl_autofree char *path = NULL;
+	if (asprintf(&path, "/images/%s/history", id) < 0) {
+		path = NULL;
+		sl_error_nomem(err);
+		return NULL;
+	}
+	return get_json(engine, "the engine's history of an image", path, err);
+}
+
 int sl_engine_identify(struct sl_engine *engine, struct sl_error *err)
 {
 	if (engine->id)

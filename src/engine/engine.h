@@ -49,6 +49,10 @@ int sl_engine_inspect(const struct sl_engine *engine, const char *reference, str
  * failure. */
 json_t *sl_engine_info(const struct sl_engine *engine, struct sl_error *err) SL_MUST_CHECK;
 
+/* What the engine did to make image @id, newest first, with sizes.  The caller
+ * decrefs; NULL on failure. */
+json_t *sl_engine_history(const struct sl_engine *engine, const char *id, struct sl_error *err) SL_MUST_CHECK;
+
 /* Learn engine->id, once ("" when it names none). */
 int sl_engine_identify(struct sl_engine *engine, struct sl_error *err) SL_MUST_CHECK;
 

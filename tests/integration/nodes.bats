@@ -237,6 +237,27 @@ all_have() {
 	same_state_soon "$before" "${NODES[@]}"
 }
 
+@test "--dry-run counts in bytes what each node would be sent, and what kind load would send" {
+	new_image nodes-bytes:dev 400
+	"$SIDELIFT" load -q nodes-bytes:dev
+	head -c 7000 /dev/urandom >"$CTX/top"
+	build_image nodes-bytes:dev "$CTX"
+	run --separate-stderr "$SIDELIFT" load --dry-run -o json nodes-bytes:dev
+	docker save nodes-bytes:dev | tar -C "$BATS_TEST_TMPDIR" -xf -
+	layers=$(jq -r '.[0].Layers[]' "$BATS_TEST_TMPDIR/manifest.json" | while read -r layer; do stat -c %s "$BATS_TEST_TMPDIR/$layer"; done)
+	[ "$(jq -r '.nodes[0].images[0].layers[].bytes' <<<"$output")" = "$layers" ]
+	[ "$(jq -r '[.nodes[].images[0].bytesToSend] | unique | join(" ")' <<<"$output")" = "$(tail -1 <<<"$layers")" ]
+	[ "$(jq -r '.nodes[0].images[0] | [.bytesExact, .layers[0].send, .layers[1].send] | map(tostring) | join(" ")' <<<"$output")" = "true false true" ]
+	[ "$(jq -r '.nodes[0].images[0].kindWouldSend' <<<"$output")" = "$(awk '{ n += $1 } END { print n }' <<<"$layers")" ]
+	run --separate-stderr "$SIDELIFT" load --dry-run nodes-bytes:dev
+	[[ "$output" = *"lacks 1 of 2 layers, 8.7 kB to send"*"layer 1   has "*"layer 2   send "*"kind load would send 4"* ]]
+	# who may not read the store is told what the engine counts
+	run --separate-stderr env -u KUBECONFIG HOME=/nonexistent setpriv --reuid=65534 --regid=65534 --groups "$(stat -c %g /var/run/docker.sock)" \
+		--inh-caps=-all --bounding-set=-all "$SIDELIFT" load --dry-run --cluster kind/nodes nodes-bytes:dev
+	[ "$status" = 0 ]
+	[[ "$output" = *"about 7.0 kB to send"* ]]
+}
+
 @test "archives: docker's own, through a file, a redirection and a pipe" {
 	new_image nodes-archive:dev 300
 	docker save -o "$BATS_TEST_TMPDIR/a.tar" nodes-archive:dev
