@@ -85,7 +85,9 @@ for part in "${parts[@]}"; do
 	case $part in
 	lint)
 		one shellcheck shellcheck -x -S warning scripts/*.sh tests/bed/*.sh .ci/run
-		one shellcheck-node shellcheck -S warning -s sh -e SC2086,SC2034 src/cluster/containerd.sh
+		for script in containerd imagestore,dockerd imagestore,podman; do
+			one "shellcheck-$script" shellcheck -S warning -s sh -e SC2086,SC2034 <(eval "cat src/cluster/{node,$script}.sh")
+		done
 		one headers make --no-print-directory check-headers
 		one man mandoc -T lint -W warning docs/sidelift.1
 		;;

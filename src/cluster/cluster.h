@@ -106,6 +106,11 @@ struct sl_remote *sl_cluster_exec(const struct sl_cluster *cluster, const struct
 /* Append the command that starts @node of @cluster. */
 void sl_cluster_put_start(struct sl_buf *out, const struct sl_cluster *cluster, const struct sl_node *node);
 
+/* Ask @node which runtime its kubelet uses; SL_FAILED when it has none that can be
+ * loaded into. */
+int sl_runtime_ask(const struct sl_cluster *cluster, const struct sl_node *node, enum sl_runtime *runtime,
+		   struct sl_error *err) SL_MUST_CHECK;
+
 /* What a user does about a context that is not provably local; static. */
 const char *sl_guard_advice(void);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/containerd.h"
-#include "cluster/provider.h"
 
 #include <stdlib.h>
 
 static const char script[] =
+#include "cluster/node.sh.inc"
 #include "cluster/containerd.sh.inc"
 ;
 
@@ -16,8 +16,7 @@ static void containerd_close(struct sl_target *target, bool done)
 	struct sl_containerd *self = sl_containerd_of(target);
 	sl_session_end(&self->session, done, CLEANUP_LIMIT);
 	sl_session_release(&self->session);
-	sl_tar_writer_free(self->writer);
-	sl_buf_release(&self->capture);
+	sl_node_archive_release(&self->archive);
 	sl_containerd_release_records(self);
 	free(self->pid);
 	sl_target_release(target);
@@ -49,17 +48,9 @@ struct sl_target *sl_target_containerd(const struct sl_cluster *cluster, const s
 	}
 	self->target.ops = &containerd_ops;
 	self->target.node = node;
-	if (sl_session_token(&self->session, err) < 0) {
+	if (sl_target_start(&self->session, cluster, node, script, err) < 0) {
 		free(self);
 		return NULL;
 	}
-	const char *ca = node->control_plane ? sl_provider_by_name(cluster->provider)->ca_path : "/dev/null";
-	const char *const argv[] = { "sh", "-c", script, "sidelift", self->session.token, ca, NULL };
-	struct sl_remote *remote = sl_cluster_exec(cluster, node, argv, err);
-	if (!remote) {
-		free(self);
-		return NULL;
-	}
-	sl_session_attach(&self->session, remote);
 	return &self->target;
 }

@@ -14,9 +14,8 @@
  *	containerd_list.c      all that it holds, and its removal
  */
 
-#include "cluster/session.h"
+#include "cluster/node_archive.h"
 #include "cluster/target.h"
-#include "image/archive.h"
 
 /* A node that is merely busy answers within this; milliseconds. */
 #define SL_CONTAINERD_ANSWER 20000
@@ -38,13 +37,9 @@ struct sl_containerd {
 	struct sl_record *records;
 	size_t n_records;
 	/* the archive on its way */
-	struct sl_tar_writer *writer;
-	struct sl_buf capture;   /* the writer's bytes while `capturing` */
-	bool capturing, staging;
-	int64_t size, seen;      /* of the layer at hand */
-	uint64_t layer_bytes;
+	struct sl_node_archive archive;
+	bool staging;
 	size_t n_members;
-	struct sl_error *write_error;
 };
 
 static inline struct sl_containerd *sl_containerd_of(struct sl_target *target)

@@ -1,12 +1,4 @@
-# The node's side of a load into containerd.  sidelift runs it as
-#
-#	sh -c SCRIPT sidelift TOKEN CA-FILE
-#
-# with one command a line on standard input.  Words hold no blanks, quotes or
-# wildcards; the caller sees to that.  Each answer ends, on standard output and
-# on standard error, with a line "TOKEN EXIT-CODE".  When the input ends without
-# "bye", whatever stopped sidelift, or when an import fails, this script takes back
-# what is half done and ends.
+# The node's side of a load into containerd; node.sh comes before it.
 #
 # Commands (sections of an answer are separated by a line "TOKEN"):
 #	look SNAPSHOTTER [FILTER...]  facts; the CA; containerd's configuration file; the
@@ -35,25 +27,14 @@
 #	confirm SNAPSHOTTER FILTER... the same, after taking away the CRI plugin's mark from
 #	                          the names: it stands there again once the plugin has
 #	                          noticed what they stand for now
-#	bye                       everything is done
-#
-# A frame is a line with a number of bytes, and the bytes; with "z" before the
-# number they are gzipped; 0 ends the frames.
-set -f
-token=$1 ca=$2
 staged='' kept=''
 staging=sidelift.invalid/staging/p$$:
 settings='^ *\[|^ *imports|snapshotter|discard_unpacked_layers'
+# k3s has a containerd of its own
+[ -S /run/containerd/containerd.sock ] || [ ! -S /run/k3s/containerd/containerd.sock ] ||
+	export CONTAINERD_ADDRESS=/run/k3s/containerd/containerd.sock
+command -v ctr >/dev/null || ctr() { k3s ctr "$@"; }
 c() { ctr -n k8s.io "$@"; }
-frames() {
-	while IFS= read -r n; do
-		case $n in
-		z*) dd bs=65536 iflag=count_bytes,fullblock count="${n#z}" status=none | gzip -dc || return ;;
-		0 | *[!0-9]*) return ;;
-		*) dd bs=65536 iflag=count_bytes,fullblock count="$n" status=none || return ;;
-		esac
-	done
-}
 # Deleting a lease synchronously is the way to have garbage collected that
 # touches no image.
 gc() {
@@ -92,7 +73,7 @@ sweep() {
 	for name in "$@"; do
 		pid=${name##*/p}
 		pid=${pid%%:*}
-		grep -q sidelift "/proc/$pid/cmdline" 2>/dev/null || remove "$name"
+		alive "$pid" || remove "$name"
 	done
 }
 par() {
@@ -127,13 +108,8 @@ records() {
 look() {
 	snapshotter=$1
 	shift
-	echo "pid=$$"
-	echo "arch=$(uname -m)"
-	dd if=/dev/null iflag=count_bytes,fullblock count=0 status=none 2>/dev/null && echo "dd=ok"
-	echo "$token"
-	cat "$ca" 2>/dev/null
-	echo "$token"
-	grep -s -E "$settings" /etc/containerd/config.toml
+	machine
+	grep -s -h -E "$settings" /etc/containerd/config.toml || grep -s -E "$settings" /var/lib/rancher/k3s/agent/etc/containerd/config.toml
 	echo "$token"
 	# the snapshots are listed meanwhile: their listing waits in the pipe
 	c snapshots --snapshotter "$snapshotter" ls | {
@@ -200,18 +176,8 @@ run() {
 		return 2 ;;
 	esac
 }
-while IFS= read -r line; do
-	[ "$line" != bye ] || exit 0
-	run $line
-	rc=$?
-	printf '\n%s %d\n' "$token" "$rc"
-	printf '\n%s %d\n' "$token" "$rc" >&2
-	# what is left of the frames of a failed import must never be read as commands
-	case $rc:$line in
-	0:*) ;;
-	*:stage* | *:publish*) break ;;
-	esac
-done
-exec >/dev/null 2>&1
-# shellcheck disable=SC2046
-[ -z "$staged" ] || { remove $(c images ls -q "name~=\"^$staging\""); gc; }
+take_back() {
+	# shellcheck disable=SC2046
+	[ -z "$staged" ] || { remove $(c images ls -q "name~=\"^$staging\""); gc; }
+}
+serve

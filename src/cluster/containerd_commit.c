@@ -12,9 +12,8 @@
  * the index alone, then moves the real names, each at once.
  */
 
-/* After the last byte the node unpacks: this many milliseconds, and a second for
- * each 2 MB. */
-#define UNPACK_LIMIT 60000
+/* How long the import of a manifest may take; milliseconds. */
+#define PUBLISH_LIMIT 60000
 /* How long the CRI plugin may take to notice a moved name; milliseconds. */
 #define CRI_LIMIT 2000
 
@@ -35,8 +34,7 @@ static int finish_staging(struct sl_containerd *self, const struct sl_image *con
 	}
 	if (sl_containerd_send_documents(self, images, pointers, n, true, err) < 0)
 		return -1;
-	int64_t limit = UNPACK_LIMIT + (int64_t)(self->layer_bytes / 2000);
-	int code = sl_session_receive(&self->session, limit, err);
+	int code = sl_session_receive(&self->session, sl_node_archive_limit(&self->archive), err);
 	return code > 0 ? sl_session_failed(&self->session, "ctr images import", code, err) : code;
 }
 
@@ -58,7 +56,7 @@ static int publish(struct sl_containerd *self, const struct sl_image *const *ima
 	if (sl_containerd_new_archive(self, err) < 0 || sl_session_send(&self->session, (const char *const *)words.items, words.n, err) < 0 ||
 	    sl_containerd_send_documents(self, images, names, n, !self->staging, err) < 0)
 		return -1;
-	int code = sl_session_receive(&self->session, UNPACK_LIMIT, err);
+	int code = sl_session_receive(&self->session, PUBLISH_LIMIT, err);
 	return code > 0 ? sl_session_failed(&self->session, "ctr images import of the manifest", code, err) : code;
 }
 

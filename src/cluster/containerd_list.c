@@ -13,8 +13,6 @@
  */
 
 #define REF "containerd.io/gc.ref."
-/* Removing collects garbage, which waits for the node's disk; milliseconds. */
-#define REMOVE_LIMIT 120000
 
 struct blob {
 	struct sl_digest digest;
@@ -228,13 +226,5 @@ int sl_containerd_list(struct sl_target *target, struct sl_listed **list, size_t
 
 int sl_containerd_remove(struct sl_target *target, const char *const *names, size_t n, struct sl_error *err)
 {
-	struct sl_containerd *self = sl_containerd_of(target);
-	sl_autostrv struct sl_strv words = SL_STRV_INIT;
-	int bad = sl_strv_add(&words, "remove");
-	for (size_t i = 0; i < n; i++)
-		bad |= sl_strv_add_new(&words, names[i]);
-	if (bad)
-		return sl_error_nomem(err);
-	int code = sl_session_callv(&self->session, REMOVE_LIMIT, (const char *const *)words.items, words.n, err);
-	return code > 0 ? sl_session_failed(&self->session, "removing images", code, err) : code;
+	return sl_target_call_remove(&sl_containerd_of(target)->session, names, n, err);
 }

@@ -18,41 +18,6 @@ void sl_containerd_release_records(struct sl_containerd *self)
 	self->n_records = 0;
 }
 
-static const char *go_architecture(const char *machine)
-{
-	static const char *const table[][2] = {
-		{ "x86_64", "amd64" }, { "aarch64", "arm64" }, { "armv7l", "arm" }, { "armv6l", "arm" }, { "i686", "386" },
-	};
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		if (!strcmp(table[i][0], machine))
-			return table[i][1];
-	return machine;
-}
-
-static int take_facts(struct sl_containerd *self, char *section, struct sl_error *err)
-{
-	struct sl_target *target = &self->target;
-	bool dd = false;
-	char *save = NULL;
-	for (char *line = strtok_r(section, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char *value = strchr(line, '=');
-		if (!value)
-			continue;
-		*value++ = '\0';
-		if (!strcmp(line, "pid"))
-			self->pid = strdup(value);
-		else if (!strcmp(line, "arch"))
-			target->architecture = strdup(go_architecture(value));
-		else if (!strcmp(line, "dd"))
-			dd = true;
-	}
-	if (!self->pid || !target->architecture)
-		return sl_error_set(err, SL_FAILED, "it did not answer as a node with containerd does");
-	if (!dd)
-		return sl_error_set(err, SL_FAILED, "its dd is not GNU coreutils', which sidelift needs there");
-	return 0;
-}
-
 /* The CRI plugin's settings: what the kubelet's images are unpacked with.  Their
  * section's name differs between config versions 2 and 3.  *imports: the text
  * names other files, which have to be asked for. */
@@ -147,7 +112,7 @@ static int take_look(struct sl_containerd *self, bool *imports, struct sl_error 
 	self->target.ca = strdup(ca);
 	if (!self->target.ca)
 		return sl_error_nomem(err);
-	if (take_facts(self, facts, err) < 0 || take_config(self, config, imports, err) < 0 ||
+	if (sl_target_take_machine(&self->target, facts, &self->pid, err) < 0 || take_config(self, config, imports, err) < 0 ||
 	    sl_containerd_set_records(self, records, err) < 0)
 		return -1;
 	char *section, *last = NULL;

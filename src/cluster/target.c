@@ -6,6 +6,25 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "cluster/provider.h"
+
+/* Removing collects garbage, which waits for the node's disk; milliseconds. */
+#define REMOVE_LIMIT 120000
+
+static struct sl_target *open_runtime(const struct sl_cluster *cluster, const struct sl_node *node, struct sl_error *err)
+{
+	enum sl_runtime runtime = node->runtime;
+	if (runtime == SL_RUNTIME_UNKNOWN && sl_runtime_ask(cluster, node, &runtime, err) < 0)
+		return NULL;
+	switch (runtime) {
+	case SL_RUNTIME_DOCKERD:
+		return sl_target_dockerd(cluster, node, err);
+	case SL_RUNTIME_CRIO:
+		return sl_target_crio(cluster, node, err);
+	default:
+		return sl_target_containerd(cluster, node, err);
+	}
+}
 
 struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct sl_node *node,
 				 const struct sl_image *images, size_t n, struct sl_error *err)
@@ -16,14 +35,14 @@ struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct 
 		sl_error_set(err, SL_FAILED, "it is not running (%s); start it: %s", node->state, sl_buf_text(&start));
 		return NULL;
 	}
-	struct sl_target *target = sl_target_containerd(cluster, node, err);
+	struct sl_target *target = open_runtime(cluster, node, err);
 	if (!target)
 		return NULL;
 	if (target->ops->look(target, images, n, err) < 0) {
 		sl_target_close(target, true);
 		return NULL;
 	}
-	sl_info("node '%s': %s, %s, snapshotter %s%s, %zu snapshots", node->name, target->ops->runtime, target->architecture,
+	sl_info("node '%s': %s, %s, %s%s, %zu layers", node->name, target->ops->runtime, target->architecture,
 		target->snapshotter, target->discards ? ", discards unpacked layers" : "", target->n_chains);
 	return target;
 }
@@ -31,6 +50,54 @@ struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct 
 int sl_target_ask_version(struct sl_target *target, struct sl_error *err)
 {
 	return target->version || !target->ops->version ? 0 : target->ops->version(target, err);
+}
+
+int sl_target_start(struct sl_session *session, const struct sl_cluster *cluster, const struct sl_node *node,
+		    const char *script, struct sl_error *err)
+{
+	if (sl_session_token(session, err) < 0)
+		return -1;
+	const char *ca = node->control_plane ? sl_provider_by_name(cluster->provider)->ca_path : "/dev/null";
+	const char *const argv[] = { "sh", "-c", script, "sidelift", session->token, ca, NULL };
+	struct sl_remote *remote = sl_cluster_exec(cluster, node, argv, err);
+	if (!remote)
+		return -1;
+	sl_session_attach(session, remote);
+	return 0;
+}
+
+static const char *go_architecture(const char *machine)
+{
+	static const char *const table[][2] = {
+		{ "x86_64", "amd64" }, { "aarch64", "arm64" }, { "armv7l", "arm" }, { "armv6l", "arm" }, { "i686", "386" },
+	};
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (!strcmp(table[i][0], machine))
+			return table[i][1];
+	return machine;
+}
+
+int sl_target_take_machine(struct sl_target *target, char *section, char **pid, struct sl_error *err)
+{
+	bool dd = false;
+	char *save = NULL;
+	for (char *line = strtok_r(section, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *value = strchr(line, '=');
+		if (!value)
+			continue;
+		*value++ = '\0';
+		if (!strcmp(line, "pid") && !*pid)
+			*pid = strdup(value);
+		else if (!strcmp(line, "arch") && !target->architecture)
+			target->architecture = strdup(go_architecture(value));
+		else if (!strcmp(line, "dd"))
+			dd = true;
+	}
+	if (!*pid || !target->architecture)
+		return sl_error_set(err, SL_FAILED, "it did not answer as a node with %s does", target->ops->runtime);
+	if (!dd)
+		return sl_error_set(err, SL_FAILED, "its dd is not GNU coreutils', which sidelift needs there");
+	return 0;
 }
 
 enum sl_presence sl_target_presence(const struct sl_target *target, const struct sl_image *image)
@@ -154,6 +221,18 @@ int sl_target_list(struct sl_target *target, struct sl_listed **list, size_t *n,
 int sl_target_remove(struct sl_target *target, const char *const *names, size_t n, struct sl_error *err)
 {
 	return n ? target->ops->remove(target, names, n, err) : 0;
+}
+
+int sl_target_call_remove(struct sl_session *session, const char *const *names, size_t n, struct sl_error *err)
+{
+	sl_autostrv struct sl_strv words = SL_STRV_INIT;
+	int bad = sl_strv_add(&words, "remove");
+	for (size_t i = 0; i < n; i++)
+		bad |= sl_strv_add_new(&words, names[i]);
+	if (bad)
+		return sl_error_nomem(err);
+	int code = sl_session_callv(session, REMOVE_LIMIT, (const char *const *)words.items, words.n, err);
+	return code > 0 ? sl_session_failed(session, "removing images", code, err) : code;
 }
 
 void sl_target_release(struct sl_target *target)

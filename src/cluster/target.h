@@ -19,6 +19,7 @@
  */
 
 #include "cluster/cluster.h"
+#include "cluster/session.h"
 #include "image/image.h"
 
 /* What a node has of one image. */
@@ -123,8 +124,16 @@ void sl_target_close(struct sl_target *target, bool done);
 /* The table's entries. */
 struct sl_target *sl_target_containerd(const struct sl_cluster *cluster, const struct sl_node *node,
 				       struct sl_error *err) SL_MUST_CHECK;
+struct sl_target *sl_target_dockerd(const struct sl_cluster *cluster, const struct sl_node *node, struct sl_error *err) SL_MUST_CHECK;
+struct sl_target *sl_target_crio(const struct sl_cluster *cluster, const struct sl_node *node, struct sl_error *err) SL_MUST_CHECK;
 
-/* For implementations. */
+/* For implementations.  Start @script (node.sh and its like) on @node. */
+int sl_target_start(struct sl_session *session, const struct sl_cluster *cluster, const struct sl_node *node,
+		    const char *script, struct sl_error *err) SL_MUST_CHECK;
+/* Take the script's facts about its machine, and its process ID (the caller frees). */
+int sl_target_take_machine(struct sl_target *target, char *section, char **pid, struct sl_error *err) SL_MUST_CHECK;
+/* The script's command "remove" with @names. */
+int sl_target_call_remove(struct sl_session *session, const char *const *names, size_t n, struct sl_error *err) SL_MUST_CHECK;
 struct sl_listed *sl_listed_add(struct sl_listed **list, size_t *n, const char *name, struct sl_error *err) SL_MUST_CHECK;
 void sl_target_release(struct sl_target *target);
 int sl_target_set_chains(struct sl_target *target, char *listing, struct sl_error *err) SL_MUST_CHECK;

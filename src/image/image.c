@@ -151,7 +151,8 @@ int sl_image_put_index(struct sl_buf *buf, const struct sl_image *const *images,
 	sl_autojson json_t *manifests = json_array();
 	for (size_t i = 0; i < n; i++) {
 		json_t *entry = descriptor(SL_MEDIA_MANIFEST, &images[i]->manifest, (int64_t)images[i]->manifest_len);
-		json_object_set_new(entry, "annotations", json_pack("{s:s}", "io.containerd.image.name", names[i]));
+		json_object_set_new(entry, "annotations", json_pack("{s:s, s:s}", "io.containerd.image.name", names[i],
+									 "org.opencontainers.image.ref.name", names[i]));
 		json_t *platform = json_pack("{s:s, s:s}", "architecture", images[i]->architecture, "os", images[i]->os);
 		if (platform && images[i]->variant)
 			json_object_set_new(platform, "variant", json_string(images[i]->variant));

@@ -73,7 +73,7 @@ struct sl_digest sl_image_chain(const struct sl_image *image);
 int sl_image_make_manifest(struct sl_image *image, struct sl_error *err) SL_MUST_CHECK;
 
 /* Append to @buf an OCI index that lists image @i's manifest under names[i]
- * (annotation io.containerd.image.name). */
+ * (annotations io.containerd.image.name, and the image spec's own for podman). */
 int sl_image_put_index(struct sl_buf *buf, const struct sl_image *const *images, const char *const *names,
 		       size_t n, struct sl_error *err) SL_MUST_CHECK;
 

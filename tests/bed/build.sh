@@ -139,6 +139,63 @@ build_rootfs() { # SUITE
 	rm -rf "$r"
 }
 
+# Nodes with other runtimes, and with sshd; their packages come on top of a suite's.
+runtime_base() { # SUITE PACKAGE...
+	local suite=$1 d=$BED_CACHE/ctx-runtimes-$1 label
+	shift
+	label=$(sha256sum <<<"$*" | cut -c1-16)
+	[ "$(docker image inspect -f '{{index .Config.Labels "bed.key"}}' "sidelift-bed-runtimes:$suite" 2>/dev/null)" != "$label" ] || return 0
+	mkdir -p "$d"
+	# a frozen mirror's lists are past their date
+	cat >"$d/Dockerfile" <<-D
+	FROM sidelift-bed-base:$suite
+	RUN apt-get -o Acquire::Check-Valid-Until=false update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $* && \
+	    rm -rf /var/lib/apt/lists/* /var/cache/apt/*
+	LABEL bed.key=$label
+	D
+	say "packages of other runtimes, $suite"
+	build_try() { DOCKER_BUILDKIT=0 docker build --network host -q -t "sidelift-bed-runtimes:$suite" "$d" >/dev/null 2>"$BED_CACHE/docker-build.log"; }
+	retry 3 build_try || { cat "$BED_CACHE/docker-build.log" >&2; exit 1; }
+	rm -rf "$d"
+}
+
+build_runtime_image() { # SUITE
+	local base=bookworm packages=(docker.io podman openssh-server sudo) runtime=${1%%-*} endpoint c key config='{"bridge":"none","iptables":false}'
+	engine_answers || die "no engine answers; run tests/bed/engine-up.sh"
+	case $1 in
+	podman) endpoint=/var/run/crio/crio.sock ;;
+	docker-sid*) base=sid packages=(docker.io docker-cli openssh-server sudo) ;;&
+	docker-*) endpoint=/var/run/cri-dockerd.sock ;;&
+	docker-sid) config='{"bridge":"none","iptables":false,"ip6tables":false,"features":{"containerd-snapshotter":false}}' ;;
+	docker-sid-containerd) config='{"bridge":"none","iptables":false,"ip6tables":false,"features":{"containerd-snapshotter":true}}' ;;
+	esac
+	key=$(cat "$BED"/node/entrypoint.sh <(echo "$1 $config $endpoint ${packages[*]}") | sha256sum | cut -c1-16)
+	[ "$(docker image inspect -f '{{index .Config.Labels "bed.key"}}' "sidelift-bed:$1" 2>/dev/null)" != "$key" ] || return 0
+	build_rootfs "$base"
+	docker image inspect "sidelift-bed-base:$base" >/dev/null 2>&1 || docker import "$BED_CACHE/rootfs-$base.tar" "sidelift-bed-base:$base" >/dev/null
+	runtime_base "$base" "${packages[@]}"
+	c=$BED_CACHE/ctx-$1
+	rm -rf "$c"
+	mkdir -p "$c"
+	cp "$BED/node/entrypoint.sh" "$c/"
+	echo "$config" >"$c/daemon.json"
+	cat >"$c/Dockerfile" <<-D
+	FROM sidelift-bed-runtimes:$base
+	COPY entrypoint.sh /opt/bed/
+	COPY daemon.json /etc/docker/
+	RUN useradd -m -g docker -s /bin/bash docker && echo 'docker ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/docker && \
+	    mkdir -p /run/sshd /etc/containers && \
+	    printf '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n' >/etc/containers/containers.conf
+	ENV BED_RUNTIME=$runtime BED_ENDPOINT=unix://$endpoint
+	LABEL bed.key=$key
+	ENTRYPOINT ["/opt/bed/entrypoint.sh"]
+	D
+	DOCKER_BUILDKIT=0 docker build -q -t "sidelift-bed:$1" "$c" >/dev/null 2>"$BED_CACHE/docker-build.log" || { cat "$BED_CACHE/docker-build.log" >&2; exit 1; }
+	rm -rf "$c"
+	say "node image sidelift-bed:$1"
+}
+
 build_node_image() { # SUITE
 	local base=$1 key c
 	engine_answers || die "no engine answers; run tests/bed/engine-up.sh"
@@ -178,9 +235,11 @@ for what in "$@"; do
 	all)
 		build_kind
 		for suite in "${BED_SUITES[@]}"; do build_node_image "$suite"; done
+		for suite in "${BED_RUNTIMES[@]}"; do build_runtime_image "$suite"; done
 		;;
 	kind) build_kind ;;
 	bookworm | trixie | sid | newest) build_node_image "$what" ;;
-	*) die "build kind, ${BED_SUITES[*]} or all, not '$what'" ;;
+	docker-bookworm | docker-sid | docker-sid-containerd | podman) build_runtime_image "$what" ;;
+	*) die "build kind, ${BED_SUITES[*]} ${BED_RUNTIMES[*]} or all, not '$what'" ;;
 	esac
 done

@@ -10,6 +10,7 @@ K8S_VERSION=1.33.13
 KIND_VERSION=v0.33.0
 CONTAINERD_VERSION=v2.4.2
 BED_SUITES=(bookworm trixie sid newest) # containerd 1.6, 1.7, 2.1, and the newest of the Go modules
+BED_RUNTIMES=(docker-bookworm docker-sid docker-sid-containerd podman) # dockerd 20.10, 28, 28 with containerd's store; containers/storage
 BED_BIN=$BED_CACHE/bin-$K8S_VERSION
 BED_LABEL=dev.sidelift.bed
 
@@ -56,11 +57,13 @@ check_name() {
 	[[ $1 =~ ^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$ ]] || die "'$1' is no name for a cluster (lower-case letters, digits, - and .)"
 }
 
-# As kind names them.
+# As BED_PROVIDER (kind, minikube) names them.
 node_name() { # CLUSTER INDEX
-	case $2 in
-	0) echo "$1-control-plane" ;;
-	1) echo "$1-worker" ;;
+	case ${BED_PROVIDER:-kind}-$2 in
+	minikube-0) echo "$1" ;;
+	minikube-*) printf '%s-m%02d\n' "$1" "$(($2 + 1))" ;;
+	kind-0) echo "$1-control-plane" ;;
+	kind-1) echo "$1-worker" ;;
 	*) echo "$1-worker$2" ;;
 	esac
 }
@@ -88,6 +91,12 @@ new_cert() { # FILE COMMON-NAME ORGANISATION [SUBJECT-ALTERNATIVE-NAMES]
 			[ -z "${4:-}" ] || echo "subjectAltName=$4") 2>/dev/null
 	rm "$p/$1.csr"
 	mv "$p/$1.tmp" "$p/$1.crt"
+}
+
+# What the nodes let in by ssh, as user docker, as minikube's do.
+new_key() {
+	local p=$STATE/pki
+	[ -s "$p/id_rsa" ] || ssh-keygen -q -t rsa -N '' -f "$p/id_rsa"
 }
 
 new_kubeconfig() { # FILE CERTIFICATE USER SERVER CONTEXT
@@ -154,16 +163,29 @@ cluster_network() { # CLUSTER
 	die "no network $NET: $error"
 }
 
+# The labels by which the cluster's tool knows its nodes, and what it publishes.
+provider_arguments() { # CLUSTER INDEX ROLE NAME
+	case ${BED_PROVIDER:-kind} in
+	kind) printf -- '--label\n%s\n' "io.x-k8s.kind.cluster=$1" "io.x-k8s.kind.role=$3" ;;
+	minikube)
+		printf -- '--label\n%s\n' created_by.minikube.sigs.k8s.io=true "name.minikube.sigs.k8s.io=$1" \
+			"role.minikube.sigs.k8s.io=$3" "mode.minikube.sigs.k8s.io=$4"
+		printf -- '-p\n%s\n' 127.0.0.1:0:22
+		;;
+	esac
+	[ "$2" != 0 ] || printf -- '-p\n%s\n' "127.0.0.1:0:$(api_port)"
+}
+
 # Start node INDEX of CLUSTER from the image of SUITE; MODE is cluster or
 # containerd (nothing but it).  Repairs what an earlier run left; replaces it when
 # it was made in another way, which its label .key tells.  With a new control
 # plane all the nodes are new (REPLACED).
 REPLACED=
 start_node() { # CLUSTER INDEX SUITE MODE N
-	local name role=worker publish=() extra=() tmpfs='' key old c
+	local name role=worker given extra=() tmpfs='' key old c
 	name=$(node_name "$1" "$2")
 	[ "$2" != $(($5 - 1)) ] || tmpfs=${BED_NODE_TMPFS:-}
-	key="$3 $4 tmpfs=$tmpfs proxy=${KUBE_PROXY:-1} $SUBNET $(docker image inspect -f '{{.Id}}' "sidelift-bed:$3") $(cat "$STATE/pki/ca.crt")"
+	key="${BED_PROVIDER:-kind} $3 $4 tmpfs=$tmpfs proxy=${KUBE_PROXY:-1} $SUBNET $(docker image inspect -f '{{.Id}}' "sidelift-bed:$3") $(cat "$STATE/pki/ca.crt")"
 	key=$(sha256sum <<<"$key" | cut -c1-16)
 	old=$(docker container inspect -f "{{index .Config.Labels \"$BED_LABEL.key\"}}" "$name" 2>/dev/null) || old=
 	if [ "$old" = "$key" ] && [ -z "$REPLACED" ]; then
@@ -172,13 +194,13 @@ start_node() { # CLUSTER INDEX SUITE MODE N
 	fi
 	[ "$2" != 0 ] || REPLACED=yes
 	docker rm -fv "$name" >/dev/null 2>&1 || true
-	[ "$2" != 0 ] || { role=control-plane publish=(-p "127.0.0.1:0:6443"); }
+	[ "$2" != 0 ] || role=control-plane
+	mapfile -t given < <(provider_arguments "$1" "$2" "$role" "$name")
 	[ -z "$tmpfs" ] || extra=(--tmpfs "/var/lib/containerd:exec,size=$tmpfs")
 	mapfile -t c < <(caps)
 	docker run -d --name "$name" --hostname "$name" --network "$NET" --ip "$SUBNET.$((10 + $2))" "${c[@]}" \
 		--security-opt seccomp=unconfined --security-opt systempaths=unconfined --device-cgroup-rule 'a *:* rwm' \
-		--device /dev/kmsg --cgroupns=private --tmpfs /run:exec --tmpfs /tmp:exec --volume /var "${extra[@]}" "${publish[@]}" \
-		--label "io.x-k8s.kind.cluster=$1" --label "io.x-k8s.kind.role=$role" \
+		--device /dev/kmsg --cgroupns=private --tmpfs /run:exec --tmpfs /tmp:exec --volume /var "${extra[@]}" "${given[@]}" \
 		--label "$BED_LABEL=$1" --label "$BED_LABEL.key=$key" \
 		-v "$STATE/pki:/bed/pki:ro" -v "$STATE/kubeconfig:/bed/kubeconfig:ro" \
 		-e "BED_MODE=$4" -e "NODE_NAME=$name" -e "NODE_IP=$SUBNET.$((10 + $2))" -e "NODE_INDEX=$2" -e "ROLE=$role" \
@@ -215,5 +237,6 @@ drop_other_nodes() { # CLUSTER N
 	done
 }
 
-# Where the control plane's 6443 is published; it may change with every start.
-published() { docker port "$(node_name "$1" 0)" 6443/tcp | head -1; }
+# Where the control plane's API port is published; it may change with every start.
+api_port() { case ${BED_PROVIDER:-kind} in kind) echo 6443 ;; minikube) echo 8443 ;; esac; }
+published() { docker port "$(node_name "$1" 0)" "$(api_port)/tcp" | head -1; }

@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Process 1 of a node of the bed.  Environment: BED_MODE (cluster, or containerd for
-# nothing but it), NODE_NAME, NODE_IP, NODE_INDEX, ROLE, CP_IP, KUBE_PROXY.
+# nothing but it), BED_RUNTIME (docker, podman: nothing but that; from the image), NODE_NAME, NODE_IP, NODE_INDEX, ROLE, CP_IP, KUBE_PROXY.
 # /bed/pki and /bed/kubeconfig are mounted read-only.
 set -u
 log=/var/log/bed; mkdir -p $log /etc/kubernetes/manifests /etc/cni/net.d /run/containerd /var/lib/kubelet /kind
 ln -sfn /bed/pki /etc/kubernetes/pki   # where kubeadm, and so kind, has it
+mkdir -p /var/lib/minikube && ln -sfn /bed/pki /var/lib/minikube/certs
 
 # cgroup v1 hierarchies of a private cgroup namespace arrive read-only without --privileged
 for c in /sys/fs/cgroup /sys/fs/cgroup/*/; do [ -d "$c" ] && mount -o remount,bind,rw "$c" 2>/dev/null; done
@@ -34,7 +35,7 @@ iptables -t nat -C POSTROUTING -s 10.244.0.0/16 -d 10.244.0.0/16 -j ACCEPT 2>/de
 cat > /var/lib/kubelet/config.yaml <<C
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
+containerRuntimeEndpoint: ${BED_ENDPOINT:-unix:///run/containerd/containerd.sock}
 cgroupDriver: cgroupfs
 failSwapOn: false
 failCgroupV1: false
@@ -58,8 +59,23 @@ run() { # name cmd...: keep it running
 wait_for() { local t=0; until "$@" >/dev/null 2>&1; do t=$((t+1)); [ $t -gt 600 ] && return 1; sleep .1; done; }
 
 rm -f /run/bed-ready
-run containerd containerd --config /etc/containerd/config.toml
+if [ -x /usr/sbin/sshd ] && [ -s /bed/pki/id_rsa.pub ]; then
+	install -D -o docker -g docker -m 600 /bed/pki/id_rsa.pub /home/docker/.ssh/authorized_keys
+	chown docker:docker /home/docker/.ssh
+	mkdir -p /run/sshd
+	run sshd /usr/sbin/sshd -D -e
+fi
 trap 'exit 0' TERM INT
+case ${BED_RUNTIME:-containerd} in
+docker)
+	run dockerd dockerd
+	wait_for docker version && touch /run/bed-ready
+	while :; do sleep 3600 & wait $!; done ;;
+podman)
+	touch /run/bed-ready
+	while :; do sleep 3600 & wait $!; done ;;
+esac
+run containerd containerd --config /etc/containerd/config.toml
 if [ "$BED_MODE" = containerd ]; then
 	# as in a real node, the content store is never empty: containerd cannot collect
 	# garbage in one that never held a blob
