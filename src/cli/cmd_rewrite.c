@@ -73,7 +73,9 @@ static int canonical_images(const struct sl_strv *given, struct sl_strv *images,
 /* The images that were side-loaded into the active cluster, in canonical form. */
 static int sideloaded_images(struct sl_cli *cli, struct sl_strv *images, struct sl_error *err)
 {
-	if (sl_cli_cluster(cli, err) == 0 && sl_sideloaded(&cli->cluster, &cli->cancel, images, err) == 0)
+	struct sl_error ignored = SL_ERROR_INIT;
+	if (sl_cli_cluster(cli, err) == 0 &&
+	    sl_sideloaded(&cli->cluster, sl_cli_engine(cli, &ignored) == 0 ? &cli->engine : NULL, &cli->cancel, images, err) == 0)
 		return 0;
 	err->status = SL_FAILED;
 	return sl_error_wrap(err, "no --image, and which images were side-loaded is not known");

@@ -24,12 +24,6 @@ int sl_imagestore_call(struct sl_imagestore *self, const char *what, const struc
 	return code > 0 ? sl_session_failed(&self->session, what, code, err) : code;
 }
 
-/* Neither runtime has a place to write down who loaded what. */
-static int sideloaded(struct sl_target *target, struct sl_strv *names, struct sl_error *err)
-{
-	return 0;
-}
-
 static void imagestore_close(struct sl_target *target, bool done)
 {
 	struct sl_imagestore *self = sl_imagestore_of(target);
@@ -54,7 +48,6 @@ static void imagestore_close(struct sl_target *target, bool done)
 		.layer = sl_imagestore_layer, \
 		.data = sl_imagestore_data,  \
 		.commit = sl_imagestore_commit, \
-		.sideloaded = sideloaded,    \
 		.list = sl_imagestore_list,  \
 		.remove = sl_imagestore_remove, \
 		.close = imagestore_close,   \

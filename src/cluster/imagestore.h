@@ -35,7 +35,7 @@ struct sl_store_kind {
 };
 
 /* An image that the node holds. */
-struct sl_held {
+struct sl_stored {
 	struct sl_digest id;     /* what the runtime calls it */
 	struct sl_digest config; /* empty where the node does not tell */
 	struct sl_strv names;    /* canonical */
@@ -51,7 +51,7 @@ struct sl_imagestore {
 	struct sl_session session;
 	char *pid;               /* of the script, in the node */
 	enum sl_import_form form;
-	struct sl_held *held;
+	struct sl_stored *held;
 	size_t n_held;
 	/* the archive on its way */
 	struct sl_node_archive archive;
@@ -89,8 +89,8 @@ int sl_imagestore_take_held(struct sl_imagestore *self, char *lines, struct sl_e
 const struct sl_layer *sl_imagestore_layer_of(const struct sl_imagestore *self, const struct sl_digest *chain_id);
 
 /* The image that @name stands for, or that is @config; NULL when there is none. */
-const struct sl_held *sl_imagestore_named(const struct sl_imagestore *self, const char *name);
-const struct sl_held *sl_imagestore_with_config(const struct sl_imagestore *self, const struct sl_digest *config);
+const struct sl_stored *sl_imagestore_named(const struct sl_imagestore *self, const char *name);
+const struct sl_stored *sl_imagestore_with_config(const struct sl_imagestore *self, const struct sl_digest *config);
 
 /* ---- imagestore_load.c ---- */
 

@@ -225,7 +225,7 @@ static const char *id_of(const struct sl_imagestore *self, const struct sl_image
 {
 	if (self->form != SL_IMPORT_OCI)
 		return image->config.text;
-	const struct sl_held *held = staged ? NULL : sl_imagestore_with_config(self, &image->config);
+	const struct sl_stored *held = staged ? NULL : sl_imagestore_with_config(self, &image->config);
 	return held ? held->id.text : image->manifest.text;
 }
 
@@ -254,7 +254,7 @@ static int verify(struct sl_imagestore *self, const struct sl_image *const *imag
 	    sl_imagestore_take_held(self, sl_session_section(&self->session, &at), err) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
-		const struct sl_held *held = sl_imagestore_named(self, images[i]->name);
+		const struct sl_stored *held = sl_imagestore_named(self, images[i]->name);
 		if (!held || strcmp(held->id.text, ids->items[i]) != 0 || held->n_layers != images[i]->n_layers)
 			return sl_error_set(err, SL_FAILED, "after the load '%s' does not stand for the image there", images[i]->name);
 	}

@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "image/reference.h"
 
-static void release(struct sl_held *held)
+static void release(struct sl_stored *held)
 {
 	sl_strv_release(&held->names);
 	free(held->layers);
@@ -48,7 +48,7 @@ static bool parse_id(const char *text, struct sl_digest *id)
 static int take_line(struct sl_imagestore *self, const char *line, struct sl_error *err)
 {
 	sl_autojson json_t *json = json_loads(line, 0, NULL);
-	struct sl_held held = { .names = SL_STRV_INIT };
+	struct sl_stored held = { .names = SL_STRV_INIT };
 	if (!parse_id(sl_json_str(json, "id"), &held.id))
 		return 0;
 	struct sl_image shape = { .requested = held.id.text };
@@ -60,7 +60,7 @@ static int take_line(struct sl_imagestore *self, const char *line, struct sl_err
 	held.size = (uint64_t)sl_json_int(json, "size", 0);
 	if (self->form != SL_IMPORT_OCI)
 		held.config = held.id;
-	struct sl_held *bigger = realloc(self->held, (self->n_held + 1) * sizeof(*bigger));
+	struct sl_stored *bigger = realloc(self->held, (self->n_held + 1) * sizeof(*bigger));
 	if (bigger)
 		self->held = bigger;
 	if (!bigger || add_names(&held.names, json_object_get(json, "tags")) < 0) {
@@ -82,7 +82,7 @@ int sl_imagestore_take_held(struct sl_imagestore *self, char *lines, struct sl_e
 }
 
 /* The blobs of the image's layers, of those that are there. */
-static void take_blobs(struct sl_held *held, const json_t *layers, const char *blobs)
+static void take_blobs(struct sl_stored *held, const json_t *layers, const char *blobs)
 {
 	size_t j;
 	json_t *entry;
@@ -215,7 +215,7 @@ int sl_imagestore_version(struct sl_target *target, struct sl_error *err)
 	return set(&target->version, section) < 0 ? sl_error_nomem(err) : 0;
 }
 
-const struct sl_held *sl_imagestore_named(const struct sl_imagestore *self, const char *name)
+const struct sl_stored *sl_imagestore_named(const struct sl_imagestore *self, const char *name)
 {
 	for (size_t i = 0; i < self->n_held; i++)
 		if (sl_strv_has(&self->held[i].names, name))
@@ -232,7 +232,7 @@ const struct sl_layer *sl_imagestore_layer_of(const struct sl_imagestore *self, 
 	return NULL;
 }
 
-const struct sl_held *sl_imagestore_with_config(const struct sl_imagestore *self, const struct sl_digest *config)
+const struct sl_stored *sl_imagestore_with_config(const struct sl_imagestore *self, const struct sl_digest *config)
 {
 	for (size_t i = 0; sl_digest_known(config) && i < self->n_held; i++)
 		if (sl_digest_equal(&self->held[i].config, config))
@@ -246,7 +246,7 @@ enum sl_presence sl_imagestore_presence(const struct sl_target *target, const st
 	for (size_t i = 0; i < image->n_layers; i++)
 		if (!sl_target_has_chain(target, &image->layers[i].chain_id))
 			return SL_PRESENT_PART;
-	const struct sl_held *named = sl_imagestore_named(self, image->name);
+	const struct sl_stored *named = sl_imagestore_named(self, image->name);
 	if (named && sl_digest_known(&image->config) && sl_digest_equal(&named->config, &image->config))
 		return SL_PRESENT;
 	return sl_imagestore_with_config(self, &image->config) ? SL_PRESENT_UNNAMED : SL_PRESENT_LAYERS;
@@ -289,7 +289,7 @@ static void take_marks(struct sl_imagestore *self, char *section)
 	}
 }
 
-static int add_held(const struct sl_imagestore *self, const struct sl_held *held, const char *name, struct sl_listed **list,
+static int add_held(const struct sl_imagestore *self, const struct sl_stored *held, const char *name, struct sl_listed **list,
 		    size_t *n, struct sl_error *err)
 {
 	struct sl_listed *item = sl_listed_add(list, n, name, err);
@@ -320,7 +320,7 @@ int sl_imagestore_list(struct sl_target *target, struct sl_listed **list, size_t
 		take_marks(self, used);
 	take_manifests(self, &at, "");
 	for (size_t i = 0; i < self->n_held; i++) {
-		const struct sl_held *held = &self->held[i];
+		const struct sl_stored *held = &self->held[i];
 		for (size_t j = 0; j < held->names.n; j++)
 			if (add_held(self, held, held->names.items[j], list, n, err) < 0)
 				return -1;

@@ -170,7 +170,9 @@ int sl_target_commit(struct sl_target *target, const struct sl_image *const *ima
 
 int sl_target_sideloaded(struct sl_target *target, struct sl_strv *names, struct sl_error *err)
 {
-	return target->ops->sideloaded(target, names, err);
+	if (!target->ops->sideloaded)
+		return 0;
+	return target->ops->sideloaded(target, names, err) < 0 ? -1 : 1;
 }
 
 struct sl_listed *sl_listed_add(struct sl_listed **list, size_t *n, const char *name, struct sl_error *err)

@@ -55,7 +55,7 @@ struct sl_target_ops {
 	int (*layer)(struct sl_target *target, const struct sl_digest *diff_id, int64_t size, struct sl_error *err);
 	int (*data)(struct sl_target *target, const void *data, size_t len, struct sl_error *err);
 	int (*commit)(struct sl_target *target, const struct sl_image *const *images, size_t n, struct sl_error *err);
-	int (*sideloaded)(struct sl_target *target, struct sl_strv *names, struct sl_error *err);
+	int (*sideloaded)(struct sl_target *target, struct sl_strv *names, struct sl_error *err); /* NULL: it cannot tell */
 	int (*list)(struct sl_target *target, struct sl_listed **list, size_t *n, struct sl_error *err);
 	int (*remove)(struct sl_target *target, const char *const *names, size_t n, struct sl_error *err);
 	void (*close)(struct sl_target *target, bool done);
@@ -103,7 +103,7 @@ int sl_target_commit(struct sl_target *target, const struct sl_image *const *ima
 		     struct sl_error *err) SL_MUST_CHECK;
 
 /* Append the names that sidelift loaded and that still stand for what it
- * loaded. */
+ * loaded: 1, or 0 where the runtime keeps no record of that; -1 with @err. */
 int sl_target_sideloaded(struct sl_target *target, struct sl_strv *names, struct sl_error *err) SL_MUST_CHECK;
 
 /* Every name in the node, and every image without one, sorted by name.  The caller

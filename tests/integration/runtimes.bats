@@ -43,10 +43,13 @@ on() {
 }
 
 all_print() { # TAG FILE
-	local node
+	local node pids=() pid bad=0
 	for node in "${NODES[@]}"; do
-		[ "$(on "$node" "$1")" = "$(cat "$2")" ] || { echo "$node prints $(on "$node" "$1")"; return 1; }
+		(said=$(on "$node" "$1"); [ "$said" = "$(cat "$2")" ] || { echo "$node prints $said"; exit 1; }) &
+		pids+=($!)
 	done
+	for pid in "${pids[@]}"; do wait "$pid" || bad=1; done
+	return $bad
 }
 
 has() { # NODE TAG
@@ -58,17 +61,19 @@ has() { # NODE TAG
 
 # Everything that a load could leave in the nodes.
 held() {
-	local node
+	local node out=$BATS_TEST_TMPDIR/held
 	for node in "${NODES[@]}"; do
-		echo "== $node"
 		docker exec "$node" sh -c '
+			echo "== $1"
 			case $0 in
 			ctr) ctr -n k8s.io images ls -q | sort; ctr -n k8s.io snapshots ls | sed 1d | sort; ctr -n k8s.io leases ls -q ;;
 			*) $0 images -a --no-trunc --format "{{.ID}} {{.Repository}}:{{.Tag}}" | sort; $0 ps -aq ;;
 			esac
 			ls /tmp /var/tmp /var/lib/docker/tmp /var/lib/docker/image/overlay2/layerdb/sha256 /var/lib/containers/storage/overlay 2>/dev/null
-			ps ax -o args= | grep -c "[s]idelift" || true' "$([ "$node" = "$CONTAINERD" ] && echo ctr || client "$node")"
+			ps ax -o args= | grep -c "[s]idelift" || true' "$([ "$node" = "$CONTAINERD" ] && echo ctr || client "$node")" "$node" >"$out.$node" &
 	done
+	wait
+	cat "$out".*
 }
 
 # same_soon BEFORE: within 15 s the nodes hold what they held
@@ -252,20 +257,21 @@ same_soon() {
 	head -c 40000000 /dev/urandom >"$CTX/big"
 	echo "new $RANDOM" >"$CTX/top"
 	build_image rt-kill:dev "$CTX"
-	for delay in 0.5 0.8 1.1 1.4 1.8 2.3; do
+	for delay in 0.5 0.9 1.3 1.8 2.4; do
 		"$SIDELIFT" load -q rt-kill:dev 2>/dev/null &
 		pid=$!
 		sleep "$delay"
 		kill -KILL $pid 2>/dev/null || true
 		wait $pid || true
+		for _ in $(seq 40); do
+			now=$(held)
+			[[ $now == *$'\n0'*$'\n0'*$'\n0'*$'\n0'*$'\n0'* ]] && break
+			sleep 0.5
+		done
+		[[ $now != *sidelift* ]]
 		for node in "${NODES[@]}"; do
-			for _ in $(seq 40); do
-				docker exec "$node" ps ax -o args= | grep -q '[s]idelift' || break
-				sleep 0.5
-			done
 			[[ "$(on "$node" rt-kill:dev)" =~ ^("$(cat "$BATS_TEST_TMPDIR/old")"|"$(cat "$CTX/top")")$ ]]
 		done
-		[[ "$(held)" != *sidelift* ]]
 	done
 	"$SIDELIFT" load -q rt-kill:dev
 	all_print rt-kill:dev "$CTX/top"
@@ -299,6 +305,18 @@ same_soon() {
 	"$SIDELIFT" load -q rt-sweep:dev
 	[[ "$(held)" != *sidelift.* ]]
 	all_print rt-sweep:dev "$CTX/top"
+}
+
+@test "rewrite without --image changes what the nodes and the engine have under one name" {
+	new_program rt-rewrite:dev
+	"$SIDELIFT" load -q rt-rewrite:dev
+	docker exec runtimes-m02 docker tag rt-rewrite:dev rt-foreign:dev
+	printf 'apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - {name: a, image: "rt-rewrite:dev"}\n  - {name: b, image: "rt-foreign:dev"}\n' >"$BATS_TEST_TMPDIR/pod.yaml"
+	run --separate-stderr "$SIDELIFT" rewrite --node runtimes-m02 --node "$PODMAN" "$BATS_TEST_TMPDIR/pod.yaml"
+	[ "$status" = 0 ]
+	[[ "$output" == *"imagePullPolicy: Never, image: \"rt-rewrite:dev\""*"{name: b, image: \"rt-foreign:dev\"}"* ]]
+	[ "$(grep -c Never <<<"$output")" = 1 ]
+	"$SIDELIFT" prune -q rt-foreign:dev
 }
 
 @test "images lists every runtime; prune NAME frees what only that name needed" {
