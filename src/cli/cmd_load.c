@@ -9,7 +9,7 @@
 #include "flow/load.h"
 
 struct load_options {
-	const char *input, *exporter;
+	const char *input, *exporter, *importer;
 	bool dry_run;
 };
 
@@ -17,8 +17,20 @@ struct load_options {
 static const struct sl_option options[] = {
 	{ "input", 'i', SL_OPTION_TEXT, "FILE", AT(input), "load what a docker save or OCI archive holds; - is standard input" },
 	{ "exporter", 0, SL_OPTION_TEXT, "WAY", AT(exporter), "how images leave the engine: store or save (default: the first that works)" },
+	{ "importer", 0, SL_OPTION_TEXT, "WAY", AT(importer), "how layers enter containerd: direct (straight into snapshots), import, or auto (the default)" },
 	{ "dry-run", 0, SL_OPTION_FLAG, NULL, AT(dry_run), "say what each node lacks, and load nothing" },
 };
+
+static int take_importer(const char *name, struct sl_load *load, struct sl_error *err)
+{
+	static const char *const names[] = { [SL_IMPORTER_AUTO] = "auto", [SL_IMPORTER_DIRECT] = "direct", [SL_IMPORTER_IMPORT] = "import" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		load->importer = (enum sl_importer)i;
+		if (!strcmp(names[i], name))
+			return 0;
+	}
+	return sl_error_set(err, SL_USAGE, "--importer is direct, import or auto, not '%s'", name);
+}
 
 static int prepare(struct sl_cli *cli, struct sl_load *load, const struct sl_strv *references, struct sl_error *err)
 {
@@ -84,6 +96,8 @@ static int run(int argc, char **argv, struct sl_cli *cli, struct sl_error *err)
 	if (given.exporter && !sl_load_is_exporter(given.exporter))
 		return sl_error_set(err, SL_USAGE, "--exporter is store or save, not '%s'", given.exporter);
 	struct sl_load load = { .archive = given.input, .exporter_wanted = given.exporter };
+	if (given.importer && take_importer(given.importer, &load, err) < 0)
+		return -1;
 	int rc = prepare(cli, &load, &references, err);
 	if (rc == 0)
 		rc = load_and_report(cli, &load, &given, err);

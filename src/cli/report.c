@@ -38,6 +38,8 @@ static json_t *node_json(const struct sl_load *load, const struct sl_load_node *
 	json_t *json = json_pack("{s:s, s:s, s:I, s:i, s:f, s:f, s:o}", "name", node->node->name, "outcome",
 				 outcome_name(node->outcome), "bytesSent", (json_int_t)node->bytes_total, "layersSent",
 				 (int)node->layers_sent, "seconds", node->seconds, "importSeconds", (double)node->busy_ms / 1000, "images", todo);
+	if (node->n_direct + node->n_imported)
+		json_object_set_new(json, "importer", json_string(!node->n_direct ? "import" : node->n_imported ? "mixed" : "direct"));
 	if (node->error.message[0] && node->outcome == SL_OUTCOME_FAILED)
 		json_object_set_new(json, "error", json_string(node->error.message));
 	return json;

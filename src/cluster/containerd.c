@@ -5,6 +5,7 @@
 
 static const char script[] =
 #include "cluster/node.sh.inc"
+#include "cluster/containerd_direct.sh.inc"
 #include "cluster/containerd.sh.inc"
 ;
 
@@ -17,6 +18,7 @@ static void containerd_close(struct sl_target *target, bool done)
 	sl_session_end(&self->session, done, CLEANUP_LIMIT);
 	sl_session_release(&self->session);
 	sl_node_archive_release(&self->archive);
+	sl_direct_release(&self->direct);
 	sl_containerd_release_records(self);
 	free(self->pid);
 	sl_target_release(target);
@@ -31,6 +33,7 @@ static const struct sl_target_ops containerd_ops = {
 	.prepare = sl_containerd_prepare,
 	.layer = sl_containerd_layer,
 	.data = sl_containerd_data,
+	.take = sl_containerd_take,
 	.commit = sl_containerd_commit,
 	.sideloaded = sl_containerd_sideloaded,
 	.list = sl_containerd_list,

@@ -9,11 +9,13 @@
  *	containerd.c           the conversation with it, and the table of what it can do
  *	containerd_look.c      what the node holds
  *	containerd_archive.c   layers and documents on their way in
+ *	containerd_direct.c    or straight into snapshots; containerd_direct.sh
  *	containerd_commit.c    the names, which move last
  *	containerd_label.c     who loaded what
  *	containerd_list.c      all that it holds, and its removal
  */
 
+#include "cluster/containerd_direct.h"
 #include "cluster/node_archive.h"
 #include "cluster/target.h"
 
@@ -34,12 +36,15 @@ struct sl_containerd {
 	struct sl_target target; /* first */
 	struct sl_session session;
 	char *pid;               /* of the script, in the node */
+	const struct sl_image *images; /* that it was opened for; borrowed */
+	size_t n_images;
 	struct sl_record *records;
 	size_t n_records;
 	/* the archive on its way */
 	struct sl_node_archive archive;
 	bool staging;
 	size_t n_members;
+	struct sl_direct direct;
 };
 
 static inline struct sl_containerd *sl_containerd_of(struct sl_target *target)
@@ -73,6 +78,24 @@ int sl_containerd_new_archive(struct sl_containerd *self, struct sl_error *err) 
  * and the index that gives them @names. */
 int sl_containerd_send_documents(struct sl_containerd *self, const struct sl_image *const *images,
 				 const char *const *names, size_t n, bool blobs, struct sl_error *err) SL_MUST_CHECK;
+
+/* ---- containerd_direct.c ---- */
+
+/* A layer, the one way or the other. */
+int sl_containerd_take(struct sl_target *target, const struct sl_incoming *layer, struct sl_error *err);
+
+/* Append labels that tell which chains are lacking, for the script's note; none when
+ * nothing goes the direct way.  0 or -1. */
+int sl_direct_note_words(struct sl_containerd *self, struct sl_strv *words) SL_MUST_CHECK;
+
+/* Give the archive the layers that could not be used yet. */
+int sl_direct_import_held(struct sl_containerd *self, struct sl_error *err) SL_MUST_CHECK;
+
+/* When the image is there: append commands, each closed by ";;", that leave its
+ * snapshots to the garbage collector, 0 or -1; then do away with this load's note,
+ * and with what others left, without waiting for it. */
+int sl_direct_release_words(const struct sl_containerd *self, struct sl_strv *words) SL_MUST_CHECK;
+int sl_direct_retract(struct sl_containerd *self, struct sl_error *err) SL_MUST_CHECK;
 
 /* ---- containerd_commit.c ---- */
 

@@ -18,9 +18,14 @@
 #	untag NAME...             remove names
 #	remove NAME...            remove images, with the CRI plugin's records of them
 #	forget                    nothing is half done any more
-#	keep                      remember the CRI plugin's records, to leave them alone;
-#	                          answers with the staging names that are there
+#	keep SNAPSHOTTER [LABEL...] remember the CRI plugin's records, to leave them alone;
+#	                          answers with the staging names that are there, and with
+#	                          labels for a note of direct unpacking the notes that are
+#	                          there and whether that way is open (containerd_direct.sh)
 #	sweep NAME...             remove staging names whose process is gone
+#	release SNAPSHOTTER CHAIN... let the garbage collector have what nothing refers to
+#	settled                   nothing of the direct way is to be taken back any more
+#	retract SNAPSHOTTER NOTE  take back what another script left, if it is gone
 #	gc                        collect garbage now
 #	par COMMAND ;; COMMAND... several of them at once
 #	check SNAPSHOTTER FILTER... records; snapshots
@@ -134,9 +139,13 @@ run() {
 		staged=yes
 		frames | c images import --snapshotter "$1" - ;;
 	keep)
+		snapshots=$1
+		shift
+		plan=$*
 		names=$(c images ls -q) || return
 		kept=$(echo "$names" | grep '^sha256:' | tr '\n' ' ')
-		echo "$names" | grep '^sidelift\.invalid/' || true ;;
+		echo "$names" | grep '^sidelift\.invalid/'
+		[ -z "$plan" ] || { c leases ls -q | grep '^sidelift-direct-'; echo "direct=$(able)"; } ;;
 	config) containerd config dump 2>/dev/null | grep -E "$settings" ;;
 	publish)
 		snapshotter=$1
@@ -157,6 +166,11 @@ run() {
 		[ -z "$left" ] || { echo "still there: $left" >&2; return 1; } ;;
 	untag) c images rm "$@" >/dev/null ;;
 	sweep) sweep "$@" ;;
+	release) release "$@" ;;
+	settled) c leases rm "$direct" >/dev/null ;;
+	retract)
+		pid=${2#sidelift-direct-p}
+		alive "${pid%%-*}" || retract "$@" ;;
 	gc) gc ;;
 	par) par "$@" ;;
 	confirm | check)
@@ -178,6 +192,6 @@ run() {
 }
 take_back() {
 	# shellcheck disable=SC2046
-	[ -z "$staged" ] || { remove $(c images ls -q "name~=\"^$staging\""); gc; }
+	[ -z "$staged" ] || { remove $(c images ls -q "name~=\"^$staging\""); retract "$snapshots" "$direct"; gc; }
 }
 serve

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 
 /*
  * Layers go in as an OCI image layout that lacks what the node has; containerd
@@ -27,30 +28,48 @@ static int begin_staging(struct sl_containerd *self, struct sl_error *err)
 	return sl_session_send(&self->session, words, 2, err);
 }
 
-/* Staging names of a sidelift that was killed together with its node's script. */
-static int sweep_stale(struct sl_containerd *self, struct sl_error *err)
+/* The answer to "keep". */
+static int take_kept(struct sl_containerd *self, struct sl_strv *stale, struct sl_error *err)
 {
-	sl_autostrv struct sl_strv stale = SL_STRV_INIT;
 	char *save = NULL, *at = NULL, *answer = sl_session_section(&self->session, &at);
-	for (char *line = answer ? strtok_r(answer, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
-		if (!strncmp(line, SL_CONTAINERD_STAGING, sizeof(SL_CONTAINERD_STAGING) - 1) && sl_strv_add(&stale, line) < 0)
-			return sl_error_nomem(err);
-	for (size_t i = 0; i < stale.n; i++)
-		if (sl_session_call(&self->session, SL_CONTAINERD_ANSWER, err, "sweep", stale.items[i], NULL) < 0)
-			return -1;
+	const char *why = "the node does not say";
+	int bad = 0;
+	for (char *line = answer ? strtok_r(answer, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
+		if (!strncmp(line, SL_CONTAINERD_STAGING, sizeof(SL_CONTAINERD_STAGING) - 1))
+			bad |= sl_strv_add(stale, line);
+		else if (!strncmp(line, "sidelift-direct-", 16))
+			bad |= sl_strv_add(&self->direct.notes, line);
+		else if (!strncmp(line, "direct=", 7))
+			why = line + 7;
+	}
+	if (bad)
+		return sl_error_nomem(err);
+	if (self->direct.open && strcmp(why, "ok") != 0) {
+		sl_info("node '%s': layers go by import: %s", self->target.node->name, why);
+		self->direct.open = false;
+	}
 	return 0;
 }
 
 /* Have the script remember which of the CRI plugin's own records are there, so
- * that it leaves them alone should it have to clean up; and start the importer,
- * which takes a moment that the export takes as well. */
+ * that it leaves them alone should it have to clean up; remove the staging names of
+ * a sidelift that was killed together with its node's script; and start the
+ * importer, which takes a moment that the export takes as well. */
 int sl_containerd_prepare(struct sl_target *target, struct sl_error *err)
 {
 	struct sl_containerd *self = sl_containerd_of(target);
-	int code = sl_session_call(&self->session, SL_CONTAINERD_ANSWER, err, "keep", NULL);
+	sl_autostrv struct sl_strv words = SL_STRV_INIT, stale = SL_STRV_INIT;
+	if (sl_strv_add(&words, "keep") < 0 || sl_strv_add(&words, target->snapshotter) < 0 || sl_direct_note_words(self, &words) < 0)
+		return sl_error_nomem(err);
+	int code = sl_session_callv(&self->session, SL_CONTAINERD_ANSWER, (const char *const *)words.items, words.n, err);
 	if (code)
 		return code < 0 ? -1 : sl_session_failed(&self->session, "listing its images", code, err);
-	return sweep_stale(self, err) < 0 ? -1 : begin_staging(self, err);
+	if (take_kept(self, &stale, err) < 0)
+		return -1;
+	for (size_t i = 0; i < stale.n; i++)
+		if (sl_session_call(&self->session, SL_CONTAINERD_ANSWER, err, "sweep", stale.items[i], NULL) < 0)
+			return -1;
+	return begin_staging(self, err);
 }
 
 int sl_containerd_layer(struct sl_target *target, const struct sl_digest *diff_id, int64_t size,

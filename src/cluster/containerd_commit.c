@@ -32,7 +32,7 @@ static int finish_staging(struct sl_containerd *self, const struct sl_image *con
 		staging_name(self, i, names[i], sizeof(names[i]));
 		pointers[i] = names[i];
 	}
-	if (sl_containerd_send_documents(self, images, pointers, n, true, err) < 0)
+	if (sl_direct_import_held(self, err) < 0 || sl_containerd_send_documents(self, images, pointers, n, true, err) < 0)
 		return -1;
 	int code = sl_session_receive(&self->session, sl_node_archive_limit(&self->archive), err);
 	return code > 0 ? sl_session_failed(&self->session, "ctr images import", code, err) : code;
@@ -148,7 +148,7 @@ static int settle(struct sl_containerd *self, const struct sl_image *const *imag
 			bad |= sl_containerd_label_words(&words, false, images[i]) | sl_strv_add(&words, ";;");
 	}
 	if (self->staging)
-		bad |= add_untag_words(self, &words, n);
+		bad |= add_untag_words(self, &words, n) | sl_direct_release_words(self, &words);
 	bad |= add_check_words(self, &words, "confirm", images, n) | add_check_words(self, &again, "check", images, n);
 	if (bad)
 		return sl_error_nomem(err);
@@ -200,6 +200,8 @@ int sl_containerd_commit(struct sl_target *target, const struct sl_image *const 
 	    settle(self, list, n, err) < 0)
 		return -1;
 	static const char *const forget[] = { "forget" };
+	if (self->staging && sl_direct_retract(self, err) < 0)
+		return -1;
 	if (sl_session_send(&self->session, forget, 1, err) < 0)
 		return -1;
 	bool drop = self->staging && target->discards;

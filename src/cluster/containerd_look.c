@@ -140,6 +140,8 @@ int sl_containerd_look(struct sl_target *target, const struct sl_image *images, 
 	struct sl_containerd *self = sl_containerd_of(target);
 	sl_autostrv struct sl_strv words = SL_STRV_INIT;
 	char filter[512];
+	self->images = images;
+	self->n_images = n;
 	int bad = sl_strv_add(&words, "look") | sl_strv_add(&words, DEFAULT_SNAPSHOTTER);
 	for (size_t i = 0; i < n; i++) {
 		snprintf(filter, sizeof(filter), "name==\"%s\"", images[i].name);

@@ -11,7 +11,8 @@
 # takes back what is half done and ends.
 #
 # A frame is a line with a number of bytes, and the bytes; with "z" before the
-# number they are gzipped; 0 ends the frames.
+# number they are gzipped; 0 ends the frames.  Where the script that follows has a
+# function `layer`, a line "layer WORD..." between two frames calls it.
 #
 # The script that follows has the functions `run COMMAND WORD...` and `take_back`.
 set -f
@@ -19,9 +20,10 @@ token=$1 ca=$2
 frames() {
 	while IFS= read -r n; do
 		case $n in
-		z*) dd bs=65536 iflag=count_bytes,fullblock count="${n#z}" status=none | gzip -dc || return ;;
+		layer\ *) $n >&2 || return ;;
+		z*) dd bs=262144 iflag=count_bytes,fullblock count="${n#z}" status=none | gzip -dc || return ;;
 		0 | *[!0-9]*) return ;;
-		*) dd bs=65536 iflag=count_bytes,fullblock count="$n" status=none || return ;;
+		*) dd bs=262144 iflag=count_bytes,fullblock count="$n" status=none || return ;;
 		esac
 	done
 }

@@ -11,7 +11,7 @@
 /* After the last byte: this many milliseconds, and a second for each 2 MB. */
 #define UNPACK_LIMIT 60000
 
-static int to_session(struct sl_node_archive *archive, const void *data, size_t len, struct sl_error *err)
+int sl_node_archive_raw(struct sl_node_archive *archive, const void *data, size_t len, struct sl_error *err)
 {
 	if (sl_remote_write(archive->session->remote, data, len, WRITE_SILENCE, err) == 0)
 		return 0;
@@ -27,7 +27,7 @@ static int from_writer(void *ctx, const void *data, size_t len)
 	struct sl_node_archive *archive = ctx;
 	if (archive->capturing)
 		return sl_buf_add(&archive->capture, data, len);
-	return to_session(archive, data, len, archive->write_error);
+	return sl_node_archive_raw(archive, data, len, archive->write_error);
 }
 
 void sl_node_archive_release(struct sl_node_archive *archive)
@@ -50,8 +50,8 @@ static int send_frame(struct sl_node_archive *archive, int64_t more, struct sl_e
 {
 	char line[32];
 	int len = snprintf(line, sizeof(line), "%lld\n", (long long)archive->capture.len + (long long)more);
-	if (to_session(archive, line, (size_t)len, err) < 0 ||
-	    (archive->capture.len && to_session(archive, archive->capture.data, archive->capture.len, err) < 0))
+	if (sl_node_archive_raw(archive, line, (size_t)len, err) < 0 ||
+	    (archive->capture.len && sl_node_archive_raw(archive, archive->capture.data, archive->capture.len, err) < 0))
 		return -1;
 	sl_buf_clear(&archive->capture);
 	return 0;
@@ -67,8 +67,8 @@ static int send_last_frame(struct sl_node_archive *archive, struct sl_error *err
 		return -1;
 	sl_buf_clear(&archive->capture);
 	int len = snprintf(line, sizeof(line), "z%zu\n", packed.len);
-	return to_session(archive, line, (size_t)len, err) < 0 || to_session(archive, packed.data, packed.len, err) < 0 ||
-	       to_session(archive, "0\n", 2, err) < 0 ? -1 : 0;
+	return sl_node_archive_raw(archive, line, (size_t)len, err) < 0 || sl_node_archive_raw(archive, packed.data, packed.len, err) < 0 ||
+	       sl_node_archive_raw(archive, "0\n", 2, err) < 0 ? -1 : 0;
 }
 
 int sl_node_archive_layer(struct sl_node_archive *archive, const char *name, int64_t size, struct sl_error *err)

@@ -48,6 +48,9 @@ int sl_node_archive_put_layout(struct sl_node_archive *archive, const char *pref
 /* The end of the archive and of the frames. */
 int sl_node_archive_end(struct sl_node_archive *archive, struct sl_error *err) SL_MUST_CHECK;
 
+/* Bytes of the caller's own between two members. */
+int sl_node_archive_raw(struct sl_node_archive *archive, const void *data, size_t len, struct sl_error *err) SL_MUST_CHECK;
+
 /* How long the node may unpack after the last byte; milliseconds. */
 int64_t sl_node_archive_limit(const struct sl_node_archive *archive);
 

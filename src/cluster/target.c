@@ -153,14 +153,22 @@ int sl_target_prepare(struct sl_target *target, struct sl_error *err)
 	return target->ops->prepare(target, err);
 }
 
-int sl_target_layer(struct sl_target *target, const struct sl_digest *diff_id, int64_t size, struct sl_error *err)
+int sl_target_import_layer(struct sl_target *target, const struct sl_incoming *layer, struct sl_error *err)
 {
-	return target->ops->layer(target, diff_id, size, err);
+	const void *data;
+	ssize_t n;
+	if (target->ops->layer(target, &layer->diff_id, layer->size, err) < 0)
+		return -1;
+	while ((n = layer->source.read(layer->source.ctx, &data, err)) > 0)
+		if (target->ops->data(target, data, (size_t)n, err) < 0)
+			return -1;
+	target->n_imported += n == 0;
+	return (int)n;
 }
 
-int sl_target_data(struct sl_target *target, const void *data, size_t len, struct sl_error *err)
+int sl_target_layer(struct sl_target *target, const struct sl_incoming *layer, struct sl_error *err)
 {
-	return target->ops->data(target, data, len, err);
+	return target->ops->take ? target->ops->take(target, layer, err) : sl_target_import_layer(target, layer, err);
 }
 
 int sl_target_commit(struct sl_target *target, const struct sl_image *const *images, size_t n, struct sl_error *err)

@@ -6,8 +6,8 @@
  * A node with its runtime, opened for a load: what it holds, and the way in.
  *
  *	1. sl_target_open() asks the node all that a plan needs, in one go;
- *	2. where layers are missing: sl_target_prepare(), then sl_target_layer() and
- *	   _data() for each, in any order;
+ *	2. where layers are missing: sl_target_prepare(), then sl_target_layer() for
+ *	   each, in any order;
  *	3. sl_target_commit() makes the names stand for the images and has the node
  *	   confirm it; nothing is visible under a name before;
  *	4. sl_target_close() - without a commit the node takes back what is half done.
@@ -20,6 +20,7 @@
 
 #include "cluster/cluster.h"
 #include "cluster/session.h"
+#include "image/archive.h"
 #include "image/image.h"
 
 /* What a node has of one image. */
@@ -44,6 +45,21 @@ struct sl_listed {
 	bool used;               /* a container, running or not, stands on its layers */
 };
 
+/* Which way a layer takes into a node. */
+enum sl_importer {
+	SL_IMPORTER_AUTO,   /* each layer the way that is faster, if there is one but the runtime's own import */
+	SL_IMPORTER_DIRECT, /* straight into the snapshot, wherever that is possible */
+	SL_IMPORTER_IMPORT, /* the runtime's own import */
+};
+
+/* A layer on its way in.  Its source ends well only when all bytes were right. */
+struct sl_incoming {
+	struct sl_digest diff_id; /* may be empty: not known yet */
+	int64_t size;             /* bytes that the source gives */
+	bool packed;              /* they are not the layer's tar itself */
+	struct sl_source source;
+};
+
 struct sl_target;
 
 struct sl_target_ops {
@@ -54,6 +70,8 @@ struct sl_target_ops {
 	int (*prepare)(struct sl_target *target, struct sl_error *err);
 	int (*layer)(struct sl_target *target, const struct sl_digest *diff_id, int64_t size, struct sl_error *err);
 	int (*data)(struct sl_target *target, const void *data, size_t len, struct sl_error *err);
+	/* instead of the two, where there is another way in; may be NULL */
+	int (*take)(struct sl_target *target, const struct sl_incoming *layer, struct sl_error *err);
 	int (*commit)(struct sl_target *target, const struct sl_image *const *images, size_t n, struct sl_error *err);
 	int (*sideloaded)(struct sl_target *target, struct sl_strv *names, struct sl_error *err); /* NULL: it cannot tell */
 	int (*list)(struct sl_target *target, struct sl_listed **list, size_t *n, struct sl_error *err);
@@ -73,10 +91,14 @@ struct sl_target {
 	struct sl_digest *chains;    /* unpacked, sorted */
 	size_t n_chains;
 	uint64_t sent;               /* bytes written into the node so far */
+	enum sl_importer importer;   /* the caller's wish, before sl_target_prepare() */
+	size_t n_direct, n_imported; /* layers that went the one way and the other */
+	bool direct_failed;          /* the error is one of the direct way: import may do better */
 };
 
 /* Open @node of @cluster and see what it has of @images [@n] (0: of nothing in
- * particular).  The caller closes it; NULL with @err. */
+ * particular), which stay the caller's and where they are until it closes the
+ * target.  NULL with @err. */
 struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct sl_node *node,
 				 const struct sl_image *images, size_t n, struct sl_error *err) SL_MUST_CHECK;
 
@@ -90,11 +112,8 @@ bool sl_target_has_chain(const struct sl_target *target, const struct sl_digest 
  * takes as well. */
 int sl_target_prepare(struct sl_target *target, struct sl_error *err) SL_MUST_CHECK;
 
-/* Begin a layer blob of @size bytes; @diff_id may be empty (not known yet).
- * Then give it exactly @size bytes. */
-int sl_target_layer(struct sl_target *target, const struct sl_digest *diff_id, int64_t size,
-		    struct sl_error *err) SL_MUST_CHECK;
-int sl_target_data(struct sl_target *target, const void *data, size_t len, struct sl_error *err) SL_MUST_CHECK;
+/* Give it a layer, whose source is read to its end. */
+int sl_target_layer(struct sl_target *target, const struct sl_incoming *layer, struct sl_error *err) SL_MUST_CHECK;
 
 /* Make the images' names stand for them.  Each image has its manifest, unless it
  * is SL_PRESENT_UNNAMED; its layers are there or were given.  Returns when the
@@ -130,6 +149,8 @@ struct sl_target *sl_target_crio(const struct sl_cluster *cluster, const struct 
 /* For implementations.  Start @script (node.sh and its like) on @node. */
 int sl_target_start(struct sl_session *session, const struct sl_cluster *cluster, const struct sl_node *node,
 		    const char *script, struct sl_error *err) SL_MUST_CHECK;
+/* Give @layer to the runtime's own import: ops->layer() and ops->data(). */
+int sl_target_import_layer(struct sl_target *target, const struct sl_incoming *layer, struct sl_error *err) SL_MUST_CHECK;
 /* Take the script's facts about its machine, and its process ID (the caller frees). */
 int sl_target_take_machine(struct sl_target *target, char *section, char **pid, struct sl_error *err) SL_MUST_CHECK;
 /* The script's command "remove" with @names. */

@@ -103,6 +103,7 @@ static int store_next(struct sl_exporter *exporter, struct sl_blob *blob, struct
 				continue;
 			blob->diff_id = layer->diff_id;
 			blob->size = layer->size;
+			blob->packed = false;
 			char hex[SL_SHA256_HEX + 1];
 			sl_sha256_final(store->hash, hex); /* of one that was not read to its end */
 			store->current = layer;

@@ -152,6 +152,7 @@ static int take_member(struct sl_export_tar *tar, const struct sl_member *member
 		return -1;
 	blob->diff_id = diff_id;
 	blob->size = size;
+	blob->packed = !sl_digest_known(&diff_id) || !sl_digest_equal(&diff_id, &digest);
 	return 1;
 }
 

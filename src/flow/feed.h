@@ -38,6 +38,7 @@ struct sl_feed_item {
 	struct sl_chunk *chunk;   /* SL_FEED_DATA; the reader's to unref */
 	struct sl_digest diff_id; /* SL_FEED_LAYER */
 	int64_t size;
+	bool packed;
 };
 
 struct sl_feed {

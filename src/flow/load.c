@@ -103,10 +103,12 @@ static void open_node(struct sl_load *load, struct sl_load_node *node, void *ctx
 	if (node->target || node->outcome != SL_OUTCOME_PENDING)
 		return; /* open or done */
 	node->target = sl_target_open(load->cluster, node->node, load->images, load->n_images, &node->error);
-	if (node->target)
-		snprintf(node->architecture, sizeof(node->architecture), "%s", node->target->architecture);
-	else
+	if (!node->target) {
 		node->outcome = SL_OUTCOME_FAILED;
+		return;
+	}
+	node->target->importer = node->by_import ? SL_IMPORTER_IMPORT : load->importer;
+	snprintf(node->architecture, sizeof(node->architecture), "%s", node->target->architecture);
 }
 
 /* The CA of a control plane: of one that is open, or read for the purpose. */
@@ -164,7 +166,7 @@ int sl_load_open(struct sl_load *load, struct sl_error *err)
  * disk is full, the export failed or the user said stop. */
 static bool worth_repeating(const struct sl_load *load, const struct sl_load_node *node)
 {
-	if (node->detached || node->aborted)
+	if (node->detached || node->aborted || node->direct_failed)
 		return true;
 	return node->outcome == SL_OUTCOME_FAILED && node->tries == 1 && node->error.status != SL_NOSPACE &&
 	       node->error.status != SL_INTERRUPTED && !sl_cancelled(load->cancel);
@@ -178,14 +180,18 @@ static size_t prepare_repeat(struct sl_load *load, struct sl_error *err)
 		struct sl_load_node *node = &load->nodes[k];
 		if (!worth_repeating(load, node))
 			continue;
-		if (node->aborted) {
+		if (node->direct_failed) {
+			sl_info("node '%s': %s; by import instead", node->node->name, node->error.message);
+			node->by_import = true;
+			node->tries--;
+		} else if (node->aborted) {
 			node->tries--;
 		} else if (!node->detached) {
 			sl_warn("node '%s': %s; trying once more with the whole image", node->node->name, node->error.message);
-			node->whole = true;
+			node->whole = node->by_import = true;
 		}
 		node->outcome = SL_OUTCOME_PENDING;
-		node->detached = node->aborted = false;
+		node->detached = node->aborted = node->direct_failed = false;
 		n++;
 	}
 	if (n && (sl_each_node(load, open_node, NULL, err) < 0 || sl_load_plan(load, err) < 0))

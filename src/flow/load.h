@@ -42,6 +42,7 @@ struct sl_load_node {
 	char architecture[16];     /* known once it was opened */
 	struct sl_todo *todo;      /* one per image */
 	bool whole;                /* send every layer, whatever it seems to have */
+	bool by_import;            /* the direct way has failed */
 	enum sl_outcome outcome;
 	struct sl_error error;     /* why it failed */
 	size_t layers_sent;
@@ -49,6 +50,8 @@ struct sl_load_node {
 	double seconds;            /* from the start of sl_load_run() to its answer */
 	int64_t busy_ms;           /* in which the node was at work, all tries: what the way in costs */
 	int tries;
+	size_t n_direct, n_imported; /* layers, by their way in; of the last try */
+	bool direct_failed;        /* the way in failed, not the node */
 	/* while running */
 	struct sl_feed feed;
 	bool feeding, detached, aborted; /* aborted: by the export, not by the node */
@@ -68,6 +71,7 @@ struct sl_load {
 	struct sl_image *images;        /* NULL while only the end of a pipe can tell */
 	size_t n_images;
 	struct sl_exporter *exporter;   /* open already, for an archive */
+	enum sl_importer importer;      /* --importer */
 	const char *exporter_wanted;    /* --exporter; NULL: the first that works */
 	size_t exporter_first;          /* in the order of flow/export.c: those before it failed */
 	const char *exporter_name;      /* the one that was used; NULL when none was needed */

@@ -23,29 +23,53 @@ struct worker {
 	pthread_t thread;
 	bool started;
 	bool layers; /* some will come, or nothing is known yet */
+	struct sl_feed_item item;
+	bool ended;     /* the layer's bytes have; the item is what comes next */
+	int64_t waited; /* ms, for the export */
 };
 
-static int take_item(struct worker *worker, struct sl_feed_item *item, struct sl_error *err)
+/* What the feed gave to the worker last. */
+static int aborted(struct sl_load_node *node, struct sl_error *err)
 {
+	node->aborted = true;
+	return sl_error_set(err, SL_FAILED, node->detached ? "it is far slower than the others" : "the export failed");
+}
+
+/* The bytes of the layer at hand, as a source; it ends where the next thing
+ * begins, which is kept. */
+static ssize_t read_layer(void *ctx, const void **data, struct sl_error *err)
+{
+	struct worker *worker = ctx;
 	struct sl_load_node *node = worker->node;
 	size_t len;
-	const void *data;
-	int rc;
-	switch (item->kind) {
-	case SL_FEED_LAYER:
-		atomic_store(&node->phase, SL_PHASE_SENDING);
-		return sl_target_layer(node->target, &item->diff_id, item->size, err);
-	case SL_FEED_DATA:
-		data = sl_chunk_data(item->chunk, &len);
-		rc = sl_target_data(node->target, data, len, err);
-		atomic_store(&node->sent, node->target->sent);
-		return rc;
-	case SL_FEED_ABORT:
-		node->aborted = true;
-		return sl_error_set(err, SL_FAILED, node->detached ? "it is far slower than the others" : "the export failed");
-	default:
+	if (worker->ended)
 		return 0;
-	}
+	sl_chunk_unref(worker->item.chunk);
+	worker->item.chunk = NULL;
+	atomic_store(&node->sent, node->target->sent);
+	int64_t before = sl_now();
+	sl_feed_pop(&node->feed, &worker->item);
+	worker->waited += sl_now() - before;
+	if (worker->item.kind == SL_FEED_ABORT)
+		return aborted(node, err);
+	worker->ended = worker->item.kind != SL_FEED_DATA;
+	if (worker->ended)
+		return 0;
+	*data = sl_chunk_data(worker->item.chunk, &len);
+	return (ssize_t)len;
+}
+
+/* Take the layer that worker->item announces; the next item is there afterwards. */
+static int take_layer(struct worker *worker, struct sl_error *err)
+{
+	struct sl_load_node *node = worker->node;
+	const struct sl_incoming layer = { .diff_id = worker->item.diff_id, .size = worker->item.size, .packed = worker->item.packed,
+					   .source = { .read = read_layer, .ctx = worker } };
+	atomic_store(&node->phase, SL_PHASE_SENDING);
+	worker->ended = false;
+	int rc = sl_target_layer(node->target, &layer, err);
+	atomic_store(&node->sent, node->target->sent);
+	return rc;
 }
 
 /* *needless: it has all images already, though that was not known before. */
@@ -69,22 +93,25 @@ static void *feed_node(void *ctx)
 {
 	struct worker *worker = ctx;
 	struct sl_load_node *node = worker->node;
-	struct sl_feed_item item = { 0 };
 	int rc = worker->layers ? sl_target_prepare(node->target, &node->error) : 0;
-	while (rc == 0 && item.kind != SL_FEED_COMMIT) {
-		sl_feed_pop(&node->feed, &item);
-		int64_t before = sl_now();
-		rc = take_item(worker, &item, &node->error);
-		node->busy_ms += sl_now() - before;
-		sl_chunk_unref(item.chunk);
-	}
-	bool needless = false;
 	int64_t before = sl_now();
 	if (rc == 0)
+		sl_feed_pop(&node->feed, &worker->item);
+	worker->waited = sl_now() - before;
+	while (rc == 0 && worker->item.kind == SL_FEED_LAYER)
+		rc = take_layer(worker, &node->error);
+	if (rc == 0 && worker->item.kind == SL_FEED_ABORT)
+		rc = aborted(node, &node->error);
+	sl_chunk_unref(worker->item.chunk);
+	bool needless = false;
+	if (rc == 0)
 		rc = commit(worker, &needless, &node->error);
-	node->busy_ms += sl_now() - before;
+	node->busy_ms += sl_now() - before - worker->waited;
 	sl_feed_leave(&node->feed);
 	node->bytes_total += node->target->sent;
+	node->n_direct = node->target->n_direct;
+	node->n_imported = node->target->n_imported;
+	node->direct_failed = rc < 0 && node->target->direct_failed && !node->aborted;
 	sl_target_close(node->target, rc == 0 && !needless);
 	node->target = NULL;
 	node->outcome = rc < 0 ? SL_OUTCOME_FAILED : needless ? SL_OUTCOME_PRESENT : SL_OUTCOME_LOADED;
@@ -192,7 +219,7 @@ static int give_all(struct pass *pass, const bool *chosen, const struct sl_feed_
 
 static int send_blob(struct pass *pass, const struct sl_blob *blob, const bool *chosen, struct sl_error *err)
 {
-	struct sl_feed_item item = { .kind = SL_FEED_LAYER, .diff_id = blob->diff_id, .size = blob->size };
+	struct sl_feed_item item = { .kind = SL_FEED_LAYER, .diff_id = blob->diff_id, .size = blob->size, .packed = blob->packed };
 	const void *data;
 	ssize_t n;
 	if (give_all(pass, chosen, &item, err) < 0)

@@ -21,6 +21,7 @@
 struct meta {
 	int64_t uid, gid, mtime;
 	uint32_t nsec, mode;
+	bool opaque;
 	uint64_t hash; /* of all that, and of the attributes */
 };
 
@@ -192,9 +193,27 @@ static int write_entry(struct overlay *self, const char *path)
 
 /* ---- parents ---- */
 
+/* What mkdir gives to a directory in @path's parent: its group where that has the
+ * set-group-ID bit. */
+static int64_t inherited_group(struct overlay *self, const char *path)
+{
+	char parent[SL_PATH_LEN];
+	struct meta meta;
+	uint64_t at;
+	const char *slash = strrchr(path, '/');
+	if (!slash)
+		return 0;
+	memcpy(parent, path, (size_t)(slash - path));
+	parent[slash - path] = '\0';
+	if (sl_paths_get(&self->paths, parent, &at) != SL_MADE_DIRECTORY)
+		return 0;
+	memcpy(&meta, self->paths.arena.data + at, sizeof(meta));
+	return meta.mode & 02000 ? meta.gid : 0;
+}
+
 static int write_implied(struct overlay *self, const char *path)
 {
-	const struct meta meta = { .mode = 0755, .mtime = time(NULL) };
+	const struct meta meta = { .mode = 0755, .mtime = time(NULL), .gid = inherited_group(self, path) };
 	if (strchr(path, '\n') || self->implied.len + strlen(path) + 1 > IMPLIED_MAX)
 		return too_much(self, path);
 	if (sl_buf_add(&self->implied, path, strlen(path) + 1) < 0 || sl_paths_put(&self->paths, path, SL_MADE_IMPLIED, 0) < 0)
@@ -276,6 +295,23 @@ static int write_whiteout(struct overlay *self, struct archive_entry *from, cons
 	return sl_paths_put(&self->paths, path, SL_MADE_WHITEOUT, 0) < 0 ? too_much(self, path) : write_entry(self, path);
 }
 
+static void add_opaque(struct overlay *self)
+{
+	archive_entry_xattr_add_entry(self->entry, "trusted.overlay.opaque", "y", 1);
+}
+
+/* Was directory @path made opaque before? */
+static bool is_opaque(struct overlay *self, const char *path)
+{
+	uint64_t value = 0;
+	struct meta meta;
+	enum sl_made there = sl_paths_get(&self->paths, path, &value);
+	if (there != SL_MADE_DIRECTORY)
+		return there == SL_MADE_IMPLIED && value;
+	memcpy(&meta, self->paths.arena.data + value, sizeof(meta));
+	return meta.opaque;
+}
+
 /* Write directory @path, which is there already, once more and opaque. */
 static int write_opaque(struct overlay *self, const char *path)
 {
@@ -285,12 +321,17 @@ static int write_opaque(struct overlay *self, const char *path)
 		return not_mastered(self, "/", "is opaque");
 	if (self->first) /* containerd removes what the layer did not name */
 		return self->implied.len ? not_mastered(self, path, "is opaque in the first layer") : 0;
-	if (sl_paths_get(&self->paths, path, &at) == SL_MADE_DIRECTORY)
+	if (sl_paths_get(&self->paths, path, &at) == SL_MADE_DIRECTORY) {
 		memcpy(&meta, self->paths.arena.data + at, sizeof(meta));
+		meta.opaque = true;
+		memcpy(self->paths.arena.data + at, &meta, sizeof(meta));
+	} else if (sl_paths_put(&self->paths, path, SL_MADE_IMPLIED, 1) < 0) {
+		return too_much(self, path);
+	}
 	archive_entry_clear(self->entry);
 	archive_entry_set_filetype(self->entry, AE_IFDIR);
 	put_meta(self->entry, &meta);
-	archive_entry_xattr_add_entry(self->entry, "trusted.overlay.opaque", "y", 1);
+	add_opaque(self);
 	return write_entry(self, path);
 }
 
@@ -416,7 +457,12 @@ static int take_other(struct overlay *self, struct archive_entry *from, const ch
 	if (!has_type(type) || (type == AE_IFLNK && (!target || !*target)))
 		return not_mastered(self, path, "is of a kind that no layer should have");
 	int rc = check_repeated(self, path, type);
-	if (rc || (rc = begin_entry(self, from, type, &meta)) || (rc = remember(self, path, type, &meta, target)))
+	if (rc || (rc = begin_entry(self, from, type, &meta)))
+		return rc;
+	meta.opaque = type == AE_IFDIR && is_opaque(self, path);
+	if (meta.opaque)
+		add_opaque(self); /* GNU tar takes it away otherwise */
+	if ((rc = remember(self, path, type, &meta, target)))
 		return rc;
 	if (type == AE_IFREG)
 		archive_entry_set_size(self->entry, archive_entry_size(from));
@@ -470,14 +516,14 @@ static int drain(struct overlay *self)
 	return self->source_failed ? -1 : 0;
 }
 
-/* Parents that were mentioned after all are not the marker's. */
+/* Parents that were mentioned after all have a slash behind their names. */
 static int write_marker(struct overlay *self, const char *marker)
 {
 	sl_autobuf struct sl_buf list = SL_BUF_INIT;
 	const char *end = self->implied.data + self->implied.len;
 	for (const char *name = self->implied.data; name && name < end; name += strlen(name) + 1)
-		if (!self->first && sl_paths_get(&self->paths, name, NULL) == SL_MADE_IMPLIED)
-			sl_buf_add(&list, name, strlen(name) + 1);
+		if (!self->first)
+			sl_buf_printf(&list, "%s%s%c", name, sl_paths_get(&self->paths, name, NULL) == SL_MADE_IMPLIED ? "" : "/", 0);
 	const struct meta meta = { .mode = 0600 };
 	archive_entry_clear(self->entry);
 	archive_entry_set_filetype(self->entry, AE_IFREG);

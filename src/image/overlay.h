@@ -22,7 +22,8 @@
  * The last member is a file at the root, @marker, with the names of those parents,
  * each closed by a NUL: whoever finds it knows that nothing was cut off (GNU tar
  * ends well where a stream is cut between members), and gives the parents what the
- * layers below have there.
+ * layers below have there.  Of those that the layer mentions later, with a slash
+ * behind their names, it is the attributes alone.
  */
 
 #include "image/archive.h"

@@ -198,7 +198,9 @@ static void opaque_directories_have_the_attribute(void **state)
 	gives("d 750 1:2 a\n- 0 0:0 a/.wh..wh..opq\n- 644 0:0 a/f=x\n",
 	      "d 750 1:2 a/\nd 750 1:2 a/ trusted.overlay.opaque=y\n- 644 0:0 a/f=x\n" END);
 	gives("- 0 0:0 a/b/.wh..wh..opq\nd 700 1:1 a\n",
-	      "d 755 0:0 a/\nd 755 0:0 a/b/\nd 755 0:0 a/b/ trusted.overlay.opaque=y\nd 700 1:1 a/\n- 600 0:0 " MARK "=a/b|\n");
+	      "d 755 0:0 a/\nd 755 0:0 a/b/\nd 755 0:0 a/b/ trusted.overlay.opaque=y\nd 700 1:1 a/\n- 600 0:0 " MARK "=a/|a/b|\n");
+	gives("- 0 0:0 a/.wh..wh..opq\nd 700 1:1 a\n",
+	      "d 755 0:0 a/\nd 755 0:0 a/ trusted.overlay.opaque=y\nd 700 1:1 a/ trusted.overlay.opaque=y\n- 600 0:0 " MARK "=a/|\n");
 	is_left_alone("- 0 0:0 .wh..wh..opq\n");
 }
 
@@ -206,7 +208,7 @@ static void parents_that_are_not_mentioned_come_first(void **state)
 {
 	gives("- 644 0:0 a/b/c/f=1\n- 644 0:0 a/g=2\nd 700 5:5 a/b\n",
 	      "d 755 0:0 a/\nd 755 0:0 a/b/\nd 755 0:0 a/b/c/\n- 644 0:0 a/b/c/f=1\n- 644 0:0 a/g=2\nd 700 5:5 a/b/\n"
-	      "- 600 0:0 " MARK "=a|a/b/c|\n");
+	      "- 600 0:0 " MARK "=a|a/b/|a/b/c|\n");
 }
 
 static void names_are_cleaned(void **state)
