@@ -85,7 +85,7 @@ for part in "${parts[@]}"; do
 	case $part in
 	lint)
 		one shellcheck shellcheck -x -S warning scripts/*.sh tests/bed/*.sh .ci/run
-		for script in containerd imagestore,dockerd imagestore,podman; do
+		for script in containerd_direct,containerd imagestore,dockerd imagestore,podman; do
 			one "shellcheck-$script" shellcheck -S warning -s sh -e SC2086,SC2034 <(eval "cat src/cluster/{node,$script}.sh")
 		done
 		one headers make --no-print-directory check-headers

@@ -4,8 +4,10 @@
 
 layers.py random FILE FIRST COUNT    COUNT images random:SEED from random layers
 layers.py cases FILE                 an image NAME:case for each special case
+layers.py hostile FILE               images that try to leave their directory
+layers.py unmastered FILE            an image whose large layer only containerd unpacks
 layers.py compare A.tar B.tar SINCE  what two `layers.py dump`s differ in; exit code 1 if they do
-layers.py dump NODE OUT.tar FILE     the directories of every snapshot of FILE's images in NODE
+layers.py dump NODE OUT.tar FILE     the directories of every snapshot of FILE's images in NODE; docker:IMAGE is one of the engine's
 """
 import hashlib
 import io
@@ -82,16 +84,24 @@ def write_images(path, images):
             tar.addfile(info, io.BytesIO(data))
 
 
+def chain_of(diff_ids):
+    chain = None
+    for diff in diff_ids:
+        chain = digest(f"{chain} {diff}".encode()) if chain else diff
+    return chain
+
+
 def chains(path):
     """The chain ID of each image in @path, by name."""
     found = {}
+    if path.startswith("docker:"):
+        layers = subprocess.run(["docker", "image", "inspect", "-f", "{{json .RootFS.Layers}}", path[7:]], stdout=subprocess.PIPE, check=True).stdout
+        return {path[7:]: chain_of(json.loads(layers))}
     with tarfile.open(path) as tar:
         read = lambda d: json.load(tar.extractfile("blobs/sha256/" + d[7:]))
         for entry in json.load(tar.extractfile("index.json"))["manifests"]:
-            chain = None
-            for diff in read(read(entry["digest"])["config"]["digest"])["rootfs"]["diff_ids"]:
-                chain = digest(f"{chain} {diff}".encode()) if chain else diff
-            found[entry["annotations"]["io.containerd.image.name"]] = chain
+            config = read(read(entry["digest"])["config"]["digest"])
+            found[entry["annotations"]["io.containerd.image.name"]] = chain_of(config["rootfs"]["diff_ids"])
     return found
 
 
@@ -258,6 +268,24 @@ def cases():
     yield "large", [base(), L().add("big", data=random.Random(1).randbytes(9 << 20)).bytes(), L().gone("big").add("x").bytes()]
 
 
+def hostile():
+    L = Layer
+    for i, to in enumerate(["/etc", "/root", "../../../../../../../etc", "/", "/proc/self/root/etc"]):
+        yield f"link-{i}", [L().sym("l", to).add("l/sidelift-was-here", data=b"!").dir("l/sidelift-dir").gone("l/hostname").bytes()]
+        yield f"below-{i}", [L().sym("l", to).bytes(), L().add("l/sidelift-was-here", data=b"!").opaque("l").bytes()]
+    yield "dots", [L().add("../../../../../../../../../etc/sidelift-was-here").add("/etc/sidelift-was-here").gone("../../../../etc/hostname").bytes()]
+    yield "redirect", [base(), L().dir("d", xattrs=[("trusted.overlay.redirect", "/etc"), ("trusted.overlay.opaque", "y")]).bytes()]
+    yield "marker", [L().add(".sidelift-s").add(".sidelift").bytes()]
+    yield "options", [L().add("--checkpoint=1").add("--checkpoint-action=exec=touch /etc/sidelift-was-here").dir("-x").add("a b;touch /etc/sidelift-was-here")
+                      .add("$(touch /etc/sidelift-was-here)/x/y").add("-rf/`touch /etc/sidelift-was-here`/y").bytes()]
+    yield "options-below", [base(), L().add("$(touch /etc/sidelift-was-here)/x/y").add("-rf/--to-command=sh/y").add("*/?/y").bytes()]
+
+
+def unmastered():
+    big = random.Random(2).randbytes(5 << 20)
+    yield "odd", [base(), Layer().add("big", data=big).dir("d").add("d", data=b"now a file").bytes()]
+
+
 # ---- what came out ----
 
 DUMP = r"""
@@ -328,6 +356,8 @@ def main(what, *args):
         write_images(args[0], random_images(int(args[1]), int(args[2])))
     elif what == "cases":
         write_images(args[0], [(f"case-{name}:case", layers) for name, layers in cases()])
+    elif what in ("hostile", "unmastered"):
+        write_images(args[0], [(f"{what}-{name}:dev", layers) for name, layers in globals()[what]()])
     elif what == "dump":
         dump(*args)
     elif what == "compare":
