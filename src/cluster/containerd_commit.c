@@ -35,7 +35,12 @@ static int finish_staging(struct sl_containerd *self, const struct sl_image *con
 	if (sl_direct_import_held(self, err) < 0 || sl_containerd_send_documents(self, images, pointers, n, true, err) < 0)
 		return -1;
 	int code = sl_session_receive(&self->session, sl_node_archive_limit(&self->archive), err);
-	return code > 0 ? sl_session_failed(&self->session, "ctr images import", code, err) : code;
+	if (code > 0) {
+		sl_session_failed(&self->session, self->direct.n_done ? "unpacking" : "ctr images import", code, err);
+		self->target.direct_failed = self->direct.n_done && err && err->status != SL_NOSPACE;
+		return -1;
+	}
+	return code;
 }
 
 /* Move the names, and write down meanwhile who loaded the images. */

@@ -115,7 +115,10 @@ layer() {
 		c snapshots --snapshotter "$snapshotter" info "$chain" >/dev/null 2>&1 && c snapshots --snapshotter "$snapshotter" rm "$key" && return
 	fi
 	c snapshots --snapshotter "$snapshotter" rm "$key"
-	echo "error: layer: $(echo "$complaint" | tail -n 1)" >&2
+	case $complaint in
+	*"No space left on device"*) echo "error: layer: no space left on device" >&2 ;;
+	*) echo "error: layer: $(echo "$complaint" | tail -n 1)" >&2 ;;
+	esac
 	return 1
 }
 # The collector may have them again.

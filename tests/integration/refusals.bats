@@ -237,7 +237,7 @@ others_loaded_but() {
 
 @test "a node that stalls in the middle holds nobody up, and is served after them" {
 	new_image refuse-stall:dev 150000
-	"$SIDELIFT" load -v --node refuse-control-plane --node refuse-worker refuse-stall:dev >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/said" 3>&- &
+	"$SIDELIFT" load -v --importer import --node refuse-control-plane --node refuse-worker refuse-stall:dev >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/said" 3>&- &
 	pid=$!
 	sleep 1
 	docker exec refuse-worker pkill -STOP -x containerd

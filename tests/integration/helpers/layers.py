@@ -235,7 +235,7 @@ def cases():
     many = [L().add(f"f{i}", data=b"%d" % i).bytes() for i in range(100)]
     yield "whiteout", [base(), L().gone("d/g", uid=5).gone("etc").bytes()]
     yield "opaque-after", [base(), L().dir("d", mode=0o700).opaque("d").add("d/n").bytes()]
-    yield "opaque-before", [base(), L().opaque("d").dir("d", mode=0o700).add("d/n").bytes()]
+    yield "opaque-before", [base(), L().opaque("d/e").dir("d/e", mode=0o700).add("d/e/n").bytes()]
     yield "opaque-alone", [base(), L().opaque("d/e").add("x").bytes()]
     yield "opaque-root", [base(), L().add(".wh..wh..opq").add("x").bytes()]
     yield "whiteout-first", [L().gone("nothing").gone("p/q").add("x").bytes()]
