@@ -59,7 +59,7 @@ state_of() { # NODE...
 			ps ax -o args= | grep -c "[s]idelift" || true' 2>/dev/null
 	done
 	echo "== host"
-	docker images --format '{{.Repository}}:{{.Tag}}' | grep -v '^<none>\|^bench-' | sort
+	docker images --format '{{.Repository}}:{{.Tag}}' | grep -E "^${1%%-*}-|sidelift|^127\." | sort
 	find /tmp -maxdepth 1 -name '*sidelift*' -not -path "${BATS_RUN_TMPDIR:-/none}*" -not -name 'sidelift-bench*' | sort
 	docker inspect -f '{{.Name}} {{.State.Status}} {{.ExecIDs}}' "$@"
 }
