@@ -144,3 +144,26 @@ all_have() { [ "$(id_in machines "$1")" = "$(config_in_engine "$1")" ] && [ "$(i
 	[ "$status" = 1 ]
 	[[ "$stderr" = *"no image 'machines-nowhere:dev' in the engine at $ENGINE_HOST"* ]]
 }
+
+@test "the none driver: this machine is the node, and its engine is the one that builds" {
+	new_image machines-none:dev
+	dir=$BATS_TEST_TMPDIR/none/.minikube
+	mkdir -p "$dir/profiles/machines-none" /var/lib/minikube
+	echo '{"Driver":"none","KubernetesConfig":{"ContainerRuntime":"docker"},"Nodes":[{"Name":"","IP":"127.0.0.1","Port":8444,"ControlPlane":true}]}' >"$dir/profiles/machines-none/config.json"
+	sed 's|server: "[^"]*"|server: "https://127.0.0.1:8444"|' "$KUBECONFIG" >"$BATS_TEST_TMPDIR/kubeconfig"
+	export KUBECONFIG=$BATS_TEST_TMPDIR/kubeconfig MINIKUBE_HOME=$BATS_TEST_TMPDIR/none
+	# only here is the cluster's CA where minikube has it
+	here() { unshare -m bash -c 'mount -t tmpfs none /var/lib/minikube && mkdir /var/lib/minikube/certs && cp "$PKI/ca.crt" /var/lib/minikube/certs/ && exec "$@"' x "$@"; }
+	run --separate-stderr here "$SIDELIFT" context -o json
+	[ "$status" = 0 ]
+	[ "$(jq -r '.cluster | [.provider, .name, .proven, .nodes[0].reachedBy, .nodes[0].runtime, .nodes[0].sharesEngine] | map(tostring) | join(" ")' <<<"$output")" = \
+		"minikube machines-none true local dockerd true" ]
+	[ "$(jq -r .loadNeeded <<<"$output")" = false ]
+	run --separate-stderr here "$SIDELIFT" load machines-none:dev
+	[ "$status" = 0 ]
+	[[ "$output" = *"present already"* ]]
+	# without that CA it could be anybody's
+	run --separate-stderr "$SIDELIFT" load machines-none:dev
+	[ "$status" = 5 ]
+	rmdir /var/lib/minikube 2>/dev/null || true
+}
