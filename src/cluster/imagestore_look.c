@@ -324,7 +324,8 @@ int sl_imagestore_list(struct sl_target *target, struct sl_listed **list, size_t
 		for (size_t j = 0; j < held->names.n; j++)
 			if (add_held(self, held, held->names.items[j], list, n, err) < 0)
 				return -1;
-		if (!held->names.n && add_held(self, held, held->id.text, list, n, err) < 0)
+		const char *nameless = sl_digest_known(&held->config) ? held->config.text : held->id.text;
+		if (!held->names.n && add_held(self, held, nameless, list, n, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -332,5 +333,14 @@ int sl_imagestore_list(struct sl_target *target, struct sl_listed **list, size_t
 
 int sl_imagestore_remove(struct sl_target *target, const char *const *names, size_t n, struct sl_error *err)
 {
-	return sl_target_call_remove(&sl_imagestore_of(target)->session, names, n, err);
+	struct sl_imagestore *self = sl_imagestore_of(target);
+	sl_autofree const char **ids = calloc(n, sizeof(*ids));
+	if (!ids)
+		return sl_error_nomem(err);
+	for (size_t i = 0; i < n; i++) {
+		struct sl_digest config;
+		const struct sl_stored *held = sl_digest_parse(names[i], &config) ? sl_imagestore_with_config(self, &config) : NULL;
+		ids[i] = held ? held->id.text : names[i];
+	}
+	return sl_target_call_remove(&self->session, ids, n, err);
 }

@@ -69,7 +69,8 @@ held() {
 			ctr) ctr -n k8s.io images ls -q | sort; ctr -n k8s.io snapshots ls | sed 1d | sort; ctr -n k8s.io leases ls -q ;;
 			*) $0 images -a --no-trunc --format "{{.ID}} {{.Repository}}:{{.Tag}}" | sort; $0 ps -aq ;;
 			esac
-			ls /tmp /var/tmp /var/lib/docker/tmp /var/lib/docker/image/overlay2/layerdb/sha256 /var/lib/containers/storage/overlay 2>/dev/null
+			find /tmp /var/tmp /var/lib/docker/tmp /var/lib/docker/image/overlay2/layerdb/sha256 /var/lib/containers/storage/overlay \
+				-mindepth 1 -maxdepth 1 2>/dev/null | sort
 			ps ax -o args= | grep -c "[s]idelift" || true' "$([ "$node" = "$CONTAINERD" ] && echo ctr || client "$node")" "$node" >"$out.$node" &
 	done
 	wait
@@ -332,6 +333,23 @@ same_soon() {
 	[ "$status" = 0 ]
 	for node in "${NODES[@]}"; do run has "$node" rt-gone:dev; [ "$status" != 0 ]; done
 	same_soon "$before"
+}
+
+@test "an image without a name is listed by its config, and goes by that" {
+	new_program rt-old:dev
+	"$SIDELIFT" load -q rt-old:dev
+	old=$(config_in_engine rt-old:dev)
+	echo newer >"$CTX/top"
+	build_image rt-old:dev "$CTX"
+	"$SIDELIFT" load -q rt-old:dev
+	run --separate-stderr "$SIDELIFT" images --all -o json
+	[ "$(jq --arg name "$old" '[.images[] | select(.name == $name) | .nodes[] | select(.present)] | length' <<<"$output")" = 5 ]
+	run --separate-stderr "$SIDELIFT" prune "$old"
+	[ "$status" = 0 ]
+	[[ "$output" == *"removed 5 image names from 5 nodes"* ]]
+	run --separate-stderr "$SIDELIFT" images --all -o json
+	[ "$(jq --arg name "$old" '[.images[] | select(.name == $name) | .nodes[] | select(.present)] | length' <<<"$output")" = 0 ]
+	all_print rt-old:dev "$CTX/top"
 }
 
 @test "an image that a container uses is not pruned" {
