@@ -382,6 +382,16 @@ same_soon() {
 	[ "$(config_on_node "$CONTAINERD" docker.io/library/rt-k3s:dev)" = "$(config_in_engine rt-k3s:dev)" ]
 }
 
+@test "kubeadm's flags tell the runtime where the configuration does not; without both, the socket does" {
+	docker exec runtimes-m02 sh -c 'cd /var/lib/kubelet && cp config.yaml kept && sed -i "s,^containerRuntimeEndpoint.*,containerRuntimeEndpoint: \"\"," config.yaml
+		echo "KUBELET_KUBEADM_ARGS=\"--container-runtime-endpoint=unix:///var/run/cri-dockerd.sock --hostname-override=x\"" >kubeadm-flags.env'
+	docker exec "$CONTAINERD" mv /var/lib/kubelet/config.yaml /var/lib/kubelet/away
+	run --separate-stderr "$SIDELIFT" context -o json
+	docker exec runtimes-m02 sh -c 'cd /var/lib/kubelet && mv kept config.yaml && rm kubeadm-flags.env'
+	docker exec "$CONTAINERD" mv /var/lib/kubelet/away /var/lib/kubelet/config.yaml
+	[ "$(jq -r '[.cluster.nodes[] | .runtime // .error] | join(",")' <<<"$output")" = "dockerd,dockerd,dockerd,cri-o,containerd" ]
+}
+
 @test "a node without any runtime says so; the others are served" {
 	docker exec "$CONTAINERD" sh -c 'mv /var/lib/kubelet/config.yaml /var/lib/kubelet/away; mv /run/containerd/containerd.sock /run/containerd/away'
 	new_program rt-none:dev
