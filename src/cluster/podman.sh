@@ -53,7 +53,16 @@ import() {
 	done
 	rm -rf "$folder"
 }
-stage() { mkdir -p "$folder/blobs/sha256" && frames | tar -x -f - -C "$folder" --no-same-owner; }
+stage() {
+	mkdir -p "$folder/blobs/sha256" || return
+	said=$(frames | tar -x -f - -C "$folder" --no-same-owner 2>&1) && return
+	case $said in
+	# GNU tar's words for a disk that has become full
+	*"Wrote only"*) echo "$folder: no space left on device" >&2 ;;
+	*) echo "$said" | head -n 1 >&2 ;;
+	esac
+	return 1
+}
 take_back() {
 	[ -n "$staged" ] || return 0
 	rm -rf "$folder"

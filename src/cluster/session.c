@@ -129,7 +129,7 @@ int sl_session_failed(const struct sl_session *session, const char *what, int co
 	struct sl_remote view = { .err = session->complaint };
 	char line[768];
 	sl_remote_complaint(&view, line, sizeof(line));
-	enum sl_status status = strstr(line, "no space left on device") ? SL_NOSPACE : SL_FAILED;
+	enum sl_status status = strcasestr(line, "no space left on device") ? SL_NOSPACE : SL_FAILED;
 	return sl_error_set(err, status, "%s failed: %s (exit code %d)", what, *line ? line : "it gave no reason", code);
 }
 

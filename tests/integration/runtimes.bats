@@ -295,6 +295,27 @@ same_soon() {
 	[ "$(on runtimes-m02 rt-broken:dev)" = "$(cat "$CTX/top")" ]
 }
 
+@test "a full disk: that node says so and is as it was, the others are served" {
+	new_program rt-full:dev
+	head -c 20000000 /dev/urandom >"$CTX/base"
+	build_image rt-full:dev "$CTX"
+	docker exec runtimes-m02 mount -t tmpfs -o size=5m none /var/lib/docker/tmp
+	docker exec runtimes-m03 mount -t tmpfs -o size=5m none /var/lib/docker/containerd/daemon/io.containerd.content.v1.content/ingest
+	docker exec "$PODMAN" mount -t tmpfs -o size=5m none /var/tmp
+	run --separate-stderr "$SIDELIFT" load rt-full:dev
+	[[ "$(held)" != *sidelift* ]]
+	docker exec runtimes-m02 umount /var/lib/docker/tmp
+	docker exec runtimes-m03 umount /var/lib/docker/containerd/daemon/io.containerd.content.v1.content/ingest
+	docker exec "$PODMAN" umount /var/tmp
+	[ "$status" = 3 ]
+	[[ "$output" =~ runtimes-m02\ +FAILED:\ docker\ load.*[Nn]o\ space\ left ]]
+	[[ "$output" =~ runtimes-m04\ +FAILED:\ podman\ pull.*[Nn]o\ space\ left ]]
+	[[ "$stderr" != *"trying once more"* ]]
+	for node in runtimes-m02 runtimes-m03 "$PODMAN"; do run has "$node" rt-full:dev; [ "$status" != 0 ]; done
+	[ "$(on runtimes rt-full:dev)" = "$(cat "$CTX/top")" ]
+	[ "$(on "$CONTAINERD" rt-full:dev)" = "$(cat "$CTX/top")" ]
+}
+
 @test "what a killed node's script left is swept by the next load" {
 	new_program rt-sweep:dev
 	"$SIDELIFT" load -q rt-sweep:dev
