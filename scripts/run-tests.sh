@@ -88,6 +88,7 @@ for part in "${parts[@]}"; do
 		for script in containerd_direct,containerd imagestore,dockerd imagestore,podman; do
 			one "shellcheck-$script" shellcheck -S warning -s sh -e SC2086,SC2034 <(eval "cat src/cluster/{node,$script}.sh")
 		done
+		one shellcheck-runtime shellcheck -S warning -s sh src/cluster/runtime.sh
 		one headers make --no-print-directory check-headers
 		one man mandoc -T lint -W warning docs/sidelift.1
 		;;
