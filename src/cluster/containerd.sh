@@ -20,12 +20,12 @@
 #	forget                    nothing is half done any more
 #	keep SNAPSHOTTER [LABEL...] remember the CRI plugin's records, to leave them alone;
 #	                          answers with the staging names that are there, and with
-#	                          labels for a note of direct unpacking the notes that are
-#	                          there and whether that way is open (containerd_direct.sh)
+#	                          labels for a note of direct unpacking whether that way is
+#	                          open (containerd_direct.sh)
 #	sweep NAME...             remove staging names whose process is gone
 #	release SNAPSHOTTER CHAIN... let the garbage collector have what nothing refers to
 #	settled                   nothing of the direct way is to be taken back any more
-#	retract SNAPSHOTTER NOTE  take back what another script left, if it is gone
+#	retract SNAPSHOTTER       take back what other scripts left that are gone
 #	gc                        collect garbage now
 #	par COMMAND ;; COMMAND... several of them at once
 #	check SNAPSHOTTER FILTER... records; snapshots
@@ -145,7 +145,7 @@ run() {
 		names=$(c images ls -q) || return
 		kept=$(echo "$names" | grep '^sha256:' | tr '\n' ' ')
 		echo "$names" | grep '^sidelift\.invalid/'
-		[ -z "$plan" ] || { c leases ls -q | grep '^sidelift-direct-'; echo "direct=$(able)"; } ;;
+		[ -z "$plan" ] || echo "direct=$(able)" ;;
 	config) containerd config dump 2>/dev/null | grep -E "$settings" ;;
 	publish)
 		snapshotter=$1
@@ -169,8 +169,10 @@ run() {
 	release) release "$@" ;;
 	settled) c leases rm "$direct" >/dev/null ;;
 	retract)
-		pid=${2#sidelift-direct-p}
-		alive "${pid%%-*}" || retract "$@" ;;
+		for note in $(c leases ls -q | grep '^sidelift-direct-'); do
+			pid=${note#sidelift-direct-p}
+			alive "${pid%%-*}" || retract "$1" "$note"
+		done ;;
 	gc) gc ;;
 	par) par "$@" ;;
 	confirm | check)

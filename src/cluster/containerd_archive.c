@@ -37,8 +37,6 @@ static int take_kept(struct sl_containerd *self, struct sl_strv *stale, struct s
 	for (char *line = answer ? strtok_r(answer, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
 		if (!strncmp(line, SL_CONTAINERD_STAGING, sizeof(SL_CONTAINERD_STAGING) - 1))
 			bad |= sl_strv_add(stale, line);
-		else if (!strncmp(line, "sidelift-direct-", 16))
-			bad |= sl_strv_add(&self->direct.notes, line);
 		else if (!strncmp(line, "direct=", 7))
 			why = line + 7;
 	}

@@ -48,7 +48,6 @@ void sl_direct_release(struct sl_direct *direct)
 	free(direct->held);
 	free(direct->done);
 	sl_buf_release(&direct->out);
-	sl_strv_release(&direct->notes);
 }
 
 /* ---- where a layer belongs ---- */
@@ -396,12 +395,8 @@ int sl_direct_release_words(const struct sl_containerd *self, struct sl_strv *wo
 int sl_direct_retract(struct sl_containerd *self, struct sl_error *err)
 {
 	static const char *const settled[] = { "settled" };
+	const char *const retract[] = { "retract", self->target.snapshotter };
 	if (self->direct.n_done && sl_session_send(&self->session, settled, 1, err) < 0)
 		return -1;
-	for (size_t i = 0; i < self->direct.notes.n; i++) {
-		const char *words[] = { "retract", self->target.snapshotter, self->direct.notes.items[i] };
-		if (sl_session_send(&self->session, words, 3, err) < 0)
-			return -1;
-	}
-	return 0;
+	return sl_session_send(&self->session, retract, 2, err);
 }

@@ -4,7 +4,6 @@
 
 /* What containerd's target knows of the direct way; containerd.h has the calls. */
 
-#include "base/strv.h"
 #include "image/image.h"
 
 /* A small layer, in memory. */
@@ -23,7 +22,6 @@ struct sl_direct {
 	struct sl_buf out;      /* on its way into a frame */
 	int64_t announced;      /* bytes that the frame at hand still wants */
 	struct sl_error write_error;
-	struct sl_strv notes;   /* that other scripts left */
 };
 
 void sl_direct_release(struct sl_direct *direct);
