@@ -93,9 +93,9 @@ int sl_direct_import_held(struct sl_containerd *self, struct sl_error *err) SL_M
 
 /* When the image is there: append commands, each closed by ";;", that leave its
  * snapshots to the garbage collector, 0 or -1; then do away with this load's note,
- * and with what others left, without waiting for it. */
+ * without waiting for it. */
 int sl_direct_release_words(const struct sl_containerd *self, struct sl_strv *words) SL_MUST_CHECK;
-int sl_direct_retract(struct sl_containerd *self, struct sl_error *err) SL_MUST_CHECK;
+int sl_direct_settled(struct sl_containerd *self, struct sl_error *err) SL_MUST_CHECK;
 
 /* ---- containerd_commit.c ---- */
 

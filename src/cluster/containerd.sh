@@ -18,14 +18,13 @@
 #	untag NAME...             remove names
 #	remove NAME...            remove images, with the CRI plugin's records of them
 #	forget                    nothing is half done any more
-#	keep SNAPSHOTTER [LABEL...] remember the CRI plugin's records, to leave them alone;
+#	keep [LABEL...]           remember the CRI plugin's records, to leave them alone;
 #	                          answers with the staging names that are there, and with
 #	                          labels for a note of direct unpacking whether that way is
 #	                          open (containerd_direct.sh)
 #	sweep NAME...             remove staging names whose process is gone
 #	release SNAPSHOTTER CHAIN... let the garbage collector have what nothing refers to
 #	settled                   nothing of the direct way is to be taken back any more
-#	retract SNAPSHOTTER       take back what other scripts left that are gone
 #	gc                        collect garbage now
 #	par COMMAND ;; COMMAND... several of them at once
 #	check SNAPSHOTTER FILTER... records; snapshots
@@ -139,8 +138,6 @@ run() {
 		staged=yes
 		frames | c images import --snapshotter "$1" - ;;
 	keep)
-		snapshots=$1
-		shift
 		plan=$*
 		names=$(c images ls -q) || return
 		kept=$(echo "$names" | grep '^sha256:' | tr '\n' ' ')
@@ -168,11 +165,6 @@ run() {
 	sweep) sweep "$@" ;;
 	release) release "$@" ;;
 	settled) c leases rm "$direct" >/dev/null ;;
-	retract)
-		for note in $(c leases ls -q | grep '^sidelift-direct-'); do
-			pid=${note#sidelift-direct-p}
-			alive "${pid%%-*}" || retract "$1" "$note"
-		done ;;
 	gc) gc ;;
 	par) par "$@" ;;
 	confirm | check)
@@ -194,6 +186,13 @@ run() {
 }
 take_back() {
 	# shellcheck disable=SC2046
-	[ -z "$staged" ] || { remove $(c images ls -q "name~=\"^$staging\""); retract "$snapshots" "$direct"; gc; }
+	[ -z "$staged" ] || { remove $(c images ls -q "name~=\"^$staging\""); retract "$direct"; gc; }
+}
+# Nobody waits any more: what scripts left that were killed.
+afterwards() {
+	for name in $(c leases ls -q | grep '^sidelift-direct-'); do
+		pid=${name#sidelift-direct-p}
+		alive "${pid%%-*}" || retract "$name"
+	done
 }
 serve

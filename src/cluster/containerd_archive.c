@@ -57,7 +57,7 @@ int sl_containerd_prepare(struct sl_target *target, struct sl_error *err)
 {
 	struct sl_containerd *self = sl_containerd_of(target);
 	sl_autostrv struct sl_strv words = SL_STRV_INIT, stale = SL_STRV_INIT;
-	if (sl_strv_add(&words, "keep") < 0 || sl_strv_add(&words, target->snapshotter) < 0 || sl_direct_note_words(self, &words) < 0)
+	if (sl_strv_add(&words, "keep") < 0 || sl_direct_note_words(self, &words) < 0)
 		return sl_error_nomem(err);
 	int code = sl_session_callv(&self->session, SL_CONTAINERD_ANSWER, (const char *const *)words.items, words.n, err);
 	if (code)

@@ -205,7 +205,7 @@ int sl_containerd_commit(struct sl_target *target, const struct sl_image *const 
 	    settle(self, list, n, err) < 0)
 		return -1;
 	static const char *const forget[] = { "forget" };
-	if (sl_direct_retract(self, err) < 0 || sl_session_send(&self->session, forget, 1, err) < 0)
+	if (sl_direct_settled(self, err) < 0 || sl_session_send(&self->session, forget, 1, err) < 0)
 		return -1;
 	bool drop = self->staging && target->discards;
 	self->staging = false;

@@ -392,11 +392,8 @@ int sl_direct_release_words(const struct sl_containerd *self, struct sl_strv *wo
 	return bad;
 }
 
-int sl_direct_retract(struct sl_containerd *self, struct sl_error *err)
+int sl_direct_settled(struct sl_containerd *self, struct sl_error *err)
 {
 	static const char *const settled[] = { "settled" };
-	const char *const retract[] = { "retract", self->target.snapshotter };
-	if (self->direct.n_done && sl_session_send(&self->session, settled, 1, err) < 0)
-		return -1;
-	return sl_session_send(&self->session, retract, 2, err);
+	return self->direct.n_done ? sl_session_send(&self->session, settled, 1, err) : 0;
 }

@@ -132,13 +132,13 @@ release() { # SNAPSHOTTER CHAIN...
 	return "$worst"
 }
 # Take back what a script left, of whose lease this is the name.
-retract() { # SNAPSHOTTER LEASE
-	note=$(c leases ls | grep "^$2 ") || return 0
-	c snapshots --snapshotter "$1" ls | grep "^$2" | while read -r key rest; do
-		c snapshots --snapshotter "$1" rm "$key"
+retract() {
+	note=$(c leases ls | grep "^$1 ") || return 0
+	c snapshots --snapshotter overlayfs ls | grep "^$1" | while read -r key rest; do
+		c snapshots --snapshotter overlayfs rm "$key"
 	done
 	for chain in $(echo "$note" | grep -o '[0-9a-f]\{64\}'); do
-		release "$1" "sha256:$chain"
+		release overlayfs "sha256:$chain"
 	done
-	c leases rm --sync "$2"
+	c leases rm --sync "$1"
 }

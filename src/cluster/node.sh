@@ -37,9 +37,15 @@ machine() {
 	cat "$ca" 2>/dev/null
 	echo "$token"
 }
+# What is to be done after the end, when nobody waits any more.
+afterwards() { :; }
 serve() {
 	while IFS= read -r line; do
-		[ "$line" != bye ] || exit 0
+		[ "$line" != bye ] || {
+			exec >/dev/null 2>&1
+			afterwards
+			exit 0
+		}
 		run $line
 		rc=$?
 		printf '\n%s %d\n' "$token" "$rc"
