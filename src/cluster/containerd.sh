@@ -42,7 +42,7 @@ c() { ctr -n k8s.io "$@"; }
 # Deleting a lease synchronously is the way to have garbage collected that
 # touches no image.
 gc() {
-	c leases create --id "sidelift-gc-$token" >/dev/null && c leases rm --sync "sidelift-gc-$token" >/dev/null
+	c leases create --id "sidelift-gc-p$$-$token" >/dev/null && c leases rm --sync "sidelift-gc-p$$-$token" >/dev/null
 }
 target() {
 	c images ls "name==\"$1\"" 2>/dev/null | sed -n '2s/^[^ ]* *[^ ]* *\([^ ]*\).*/\1/p'
@@ -190,9 +190,12 @@ take_back() {
 }
 # Nobody waits any more: what scripts left that were killed.
 afterwards() {
-	for name in $(c leases ls -q | grep '^sidelift-direct-'); do
-		pid=${name#sidelift-direct-p}
-		alive "${pid%%-*}" || retract "$name"
+	for name in $(c leases ls -q | grep '^sidelift-'); do
+		pid=${name#sidelift-*-p}
+		alive "${pid%%-*}" || case $name in
+		sidelift-direct-*) retract "$name" ;;
+		*) c leases rm "$name" ;;
+		esac
 	done
 }
 serve
