@@ -38,7 +38,7 @@ large_image() {
 	build_image "$1" "$CTX"
 }
 
-# same_as_import FILE SECONDS NODE...: what FILE's images become, both ways
+# same_as_import FILE NODE...: what FILE's images become, both ways
 same_as_import() {
 	local file=$1 since node chosen=()
 	shift
@@ -46,7 +46,7 @@ same_as_import() {
 	for node in "$@"; do chosen+=(--node "$node"); done
 	"$SIDELIFT" load -q --importer import "${chosen[@]}" -i "$file"
 	for node in "$@"; do python3 "$LAYERS" dump "$node" "$BATS_TEST_TMPDIR/import-$node" "$file"; done
-	wipe "$@"
+	gone_without_rest "$@"
 	run --separate-stderr "$SIDELIFT" load -v -o json --importer direct "${chosen[@]}" -i "$file"
 	[ "$status" = 0 ]
 	[[ "$stderr" = *"straight into a snapshot"* ]]
@@ -100,7 +100,7 @@ same_as_import() {
 	for i in 0 1 2 3; do
 		python3 "$LAYERS" random "$BATS_TEST_TMPDIR/random.tar" $((i * 50 + 1)) 50
 		same_as_import "$BATS_TEST_TMPDIR/random.tar" "${NODES[i]}"
-		wipe "${NODES[i]}"
+		gone_without_rest "${NODES[i]}"
 	done
 }
 
