@@ -325,8 +325,10 @@ static int write_opaque(struct overlay *self, const char *path)
 		memcpy(&meta, self->paths.arena.data + at, sizeof(meta));
 		meta.opaque = true;
 		memcpy(self->paths.arena.data + at, &meta, sizeof(meta));
-	} else if (sl_paths_put(&self->paths, path, SL_MADE_IMPLIED, 1) < 0) {
-		return too_much(self, path);
+	} else {
+		meta.gid = inherited_group(self, path);
+		if (sl_paths_put(&self->paths, path, SL_MADE_IMPLIED, 1) < 0)
+			return too_much(self, path);
 	}
 	archive_entry_clear(self->entry);
 	archive_entry_set_filetype(self->entry, AE_IFDIR);

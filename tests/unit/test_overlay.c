@@ -201,6 +201,9 @@ static void opaque_directories_have_the_attribute(void **state)
 	      "d 755 0:0 a/\nd 755 0:0 a/b/\nd 755 0:0 a/b/ trusted.overlay.opaque=y\nd 700 1:1 a/\n- 600 0:0 " MARK "=a/|a/b|\n");
 	gives("- 0 0:0 a/.wh..wh..opq\nd 700 1:1 a\n",
 	      "d 755 0:0 a/\nd 755 0:0 a/ trusted.overlay.opaque=y\nd 700 1:1 a/ trusted.overlay.opaque=y\n- 600 0:0 " MARK "=a/|\n");
+	/* random:110: mkdir in a directory with the set-group-ID bit */
+	gives("d 2750 0:7 a\n- 0 0:0 a/b/.wh..wh..opq\n",
+	      "d 2750 0:7 a/\nd 755 0:7 a/b/\nd 755 0:7 a/b/ trusted.overlay.opaque=y\n- 600 0:0 " MARK "=a/b|\n");
 	is_left_alone("- 0 0:0 .wh..wh..opq\n");
 }
 
