@@ -32,7 +32,7 @@ static int set_attributes(posix_spawnattr_t *attributes)
 	return rc | posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 }
 
-static int spawn(const char *const *argv, int streams, int errors, pid_t *pid)
+static int spawn(const char *const *argv, const int streams[3], pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -43,13 +43,24 @@ static int spawn(const char *const *argv, int streams, int errors, pid_t *pid)
 		return ENOMEM;
 	}
 	int rc = set_attributes(&attributes);
-	rc = rc ? rc : posix_spawn_file_actions_adddup2(&actions, streams, 0);
-	rc = rc ? rc : posix_spawn_file_actions_adddup2(&actions, streams, 1);
-	rc = rc ? rc : posix_spawn_file_actions_adddup2(&actions, errors, 2);
+	for (int i = 0; i < 3; i++)
+		rc = rc ? rc : posix_spawn_file_actions_adddup2(&actions, streams[i], i);
 	rc = rc ? rc : posix_spawnp(pid, argv[0], &actions, &attributes, (char *const *)argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attributes);
 	return rc;
+}
+
+int sl_child_start_with(struct sl_child *child, const int streams[3], const char *const *argv, struct sl_error *err)
+{
+	*child = (struct sl_child){ .fd = -1, .err_fd = -1 };
+	int rc = spawn(argv, streams, &child->pid);
+	if (!rc)
+		return 0;
+	child->pid = 0;
+	if (rc == ENOENT)
+		return sl_error_set(err, SL_NOT_FOUND, "there is no program '%s' here; install it", argv[0]);
+	return sl_error_errno(err, rc, "'%s' cannot be started", argv[0]);
 }
 
 int sl_child_start_on(struct sl_child *child, int streams, const char *const *argv, struct sl_error *err)
@@ -58,14 +69,11 @@ int sl_child_start_on(struct sl_child *child, int streams, const char *const *ar
 	*child = (struct sl_child){ .fd = -1, .err_fd = -1 };
 	if (pipe2(errors, O_CLOEXEC) < 0)
 		return sl_error_errno(err, errno, "no pipe for '%s'", argv[0]);
-	int rc = spawn(argv, streams, errors[1], &child->pid);
+	int rc = sl_child_start_with(child, (const int[3]){ streams, streams, errors[1] }, argv, err);
 	close_fd(&errors[1]);
-	if (rc) {
-		child->pid = 0;
+	if (rc < 0) {
 		close_fd(&errors[0]);
-		if (rc == ENOENT)
-			return sl_error_set(err, SL_NOT_FOUND, "there is no program '%s' here; install it", argv[0]);
-		return sl_error_errno(err, rc, "'%s' cannot be started", argv[0]);
+		return -1;
 	}
 	fcntl(errors[0], F_SETFL, O_NONBLOCK);
 	child->err_fd = errors[0];

@@ -27,6 +27,10 @@ int sl_child_start(struct sl_child *child, const char *const *argv, struct sl_er
  * child->fd stays -1. */
 int sl_child_start_on(struct sl_child *child, int streams, const char *const *argv, struct sl_error *err) SL_MUST_CHECK;
 
+/* The same with @streams as its standard input, output and error (the caller's
+ * still, and no lower than their place in it); both descriptors stay -1. */
+int sl_child_start_with(struct sl_child *child, const int streams[3], const char *const *argv, struct sl_error *err) SL_MUST_CHECK;
+
 /* Append what it has written to its standard error so far; whether that was
  * anything.  At its end err_fd is closed. */
 bool sl_child_read_errors(struct sl_child *child, struct sl_buf *text);

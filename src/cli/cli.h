@@ -47,6 +47,7 @@ struct sl_command {
 };
 
 extern const struct sl_command sl_command_load;
+extern const struct sl_command sl_command_up;
 extern const struct sl_command sl_command_rewrite;
 extern const struct sl_command sl_command_context;
 extern const struct sl_command sl_command_docker_env;
@@ -65,6 +66,9 @@ int sl_cli_cluster(struct sl_cli *cli, struct sl_error *err) SL_MUST_CHECK;
 
 /* What minikube's docker-env did to the environment, and whether that still holds. */
 int sl_cli_switched(struct sl_cli *cli, struct sl_switched *out, struct sl_error *err) SL_MUST_CHECK;
+
+/* "90s", "5m", "1500ms" or "90", in milliseconds; SL_USAGE when it is no time. */
+int sl_cli_time(const char *text, int64_t *ms, struct sl_error *err) SL_MUST_CHECK;
 
 /* Flush standard output; SL_FAILED when what was printed did not arrive. */
 int sl_cli_flush(struct sl_error *err) SL_MUST_CHECK;

@@ -12,6 +12,7 @@
 
 static const struct sl_command *const commands[] = {
 	&sl_command_load,
+	&sl_command_up,
 	&sl_command_rewrite,
 	&sl_command_context,
 	&sl_command_docker_env,
@@ -72,7 +73,7 @@ static void print_log(enum sl_log_level level, const char *line, void *ctx)
 }
 
 /* "90s", "5m", "1500ms", "90" */
-static int parse_time(const char *text, struct itimerval *timer, struct sl_error *err)
+int sl_cli_time(const char *text, int64_t *ms, struct sl_error *err)
 {
 	char *rest;
 	double value = strtod(text, &rest), unit = 0;
@@ -87,8 +88,7 @@ static int parse_time(const char *text, struct itimerval *timer, struct sl_error
 	value *= unit;
 	if (rest == text || !(value > 0) || value > 1e6)
 		return sl_error_set(err, SL_USAGE, "'%s' is not a time; write 90s or 5m", text);
-	timer->it_value.tv_sec = (time_t)value;
-	timer->it_value.tv_usec = (suseconds_t)((value - (double)timer->it_value.tv_sec) * 1e6);
+	*ms = (int64_t)(value * 1000);
 	return 0;
 }
 
@@ -108,8 +108,11 @@ static int apply_globals(struct sl_cli *cli, struct sl_error *err)
 	if (!known)
 		return sl_error_set(err, SL_USAGE, "--progress is auto, tty, plain, json or none, not '%s'", cli->progress);
 	if (cli->timeout) {
-		if (parse_time(cli->timeout, &timer, err) < 0)
+		int64_t ms;
+		if (sl_cli_time(cli->timeout, &ms, err) < 0)
 			return -1;
+		timer.it_value.tv_sec = (time_t)(ms / 1000);
+		timer.it_value.tv_usec = (suseconds_t)(ms % 1000 * 1000);
 		setitimer(ITIMER_REAL, &timer, NULL);
 	}
 	sl_log_set(cli->quiet ? NULL : print_log, cli->verbose > 1 ? SL_LOG_DEBUG : cli->verbose ? SL_LOG_INFO : SL_LOG_WARN, NULL);

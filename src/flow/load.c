@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/strv.h"
 #include "image/reference.h"
 
 void sl_load_release(struct sl_load *load)
@@ -35,11 +36,10 @@ static bool same_name_before(const struct sl_load *load, const struct sl_image *
 	return false;
 }
 
-int sl_load_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err)
+/* Inspect @references; those that the engine lacks go to @missing. */
+static int inspect(struct sl_load *load, const struct sl_strv *references, struct sl_strv *missing, struct sl_error *err)
 {
-	sl_autobuf struct sl_buf missing = SL_BUF_INIT;
-	size_t n_missing = 0;
-	load->images = calloc(references->n, sizeof(*load->images));
+	load->images = calloc(references->n + 1, sizeof(*load->images));
 	if (!load->images)
 		return sl_error_nomem(err);
 	for (size_t i = 0; i < references->n; i++) {
@@ -51,17 +51,34 @@ int sl_load_images(struct sl_load *load, const struct sl_strv *references, struc
 			else
 				load->n_images++;
 		} else if (why.status == SL_NOT_FOUND) {
-			sl_buf_printf(&missing, "%s'%s'", n_missing++ ? ", " : "", references->items[i]);
+			if (sl_strv_add(missing, references->items[i]) < 0)
+				return sl_error_nomem(err);
 		} else {
 			if (err)
 				*err = why;
 			return -1;
 		}
 	}
-	if (n_missing)
-		return sl_error_set(err, SL_NOT_FOUND, "no image %s in the engine at %s; build it there, or point DOCKER_HOST at the engine "
-				    "that has it; nothing was loaded", sl_buf_text(&missing), load->engine->endpoint.url);
 	return 0;
+}
+
+int sl_load_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err)
+{
+	sl_autostrv struct sl_strv missing = SL_STRV_INIT;
+	sl_autobuf struct sl_buf names = SL_BUF_INIT;
+	if (inspect(load, references, &missing, err) < 0)
+		return -1;
+	for (size_t i = 0; i < missing.n; i++)
+		sl_buf_printf(&names, "%s'%s'", i ? ", " : "", missing.items[i]);
+	if (missing.n)
+		return sl_error_set(err, SL_NOT_FOUND, "no image %s in the engine at %s; build it there, or point DOCKER_HOST at the engine "
+				    "that has it; nothing was loaded", sl_buf_text(&names), load->engine->endpoint.url);
+	return 0;
+}
+
+int sl_load_known_images(struct sl_load *load, const struct sl_strv *references, struct sl_strv *missing, struct sl_error *err)
+{
+	return inspect(load, references, missing, err);
 }
 
 /* Names in an archive are canonical already or short; both mean what Kubernetes

@@ -86,6 +86,10 @@ void sl_load_release(struct sl_load *load);
 /* Inspect @references.  SL_NOT_FOUND names all that the engine lacks. */
 int sl_load_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err) SL_MUST_CHECK;
 
+/* The same for those that the engine has; the others are added to @missing. */
+int sl_load_known_images(struct sl_load *load, const struct sl_strv *references, struct sl_strv *missing,
+			 struct sl_error *err) SL_MUST_CHECK;
+
 /* Or: look into load->archive. */
 int sl_load_archive(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
 

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/cli.h"
+#include "cli/progress.h"
+#include "cli/report.h"
+#include "flow/up.h"
+#include "image/reference.h"
+#include "manifest/policy.h"
+
+#define PATIENCE_MS 120000 /* for a rollout */
+
+struct up_options {
+	struct sl_strv paths, builds, commands;
+	const char *kustomize, *policy, *wait, *namespace;
+	bool replace, server_side, dry_run;
+};
+
+#define AT(field) offsetof(struct up_options, field)
+static const struct sl_option options[] = {
+	{ "filename", 'f', SL_OPTION_LIST, "PATH", AT(paths), "a manifest, a directory of them, a pattern, or -; may be repeated" },
+	{ "kustomize", 'k', SL_OPTION_TEXT, "DIR", AT(kustomize), "a kustomization, by way of kubectl" },
+	{ "build", 0, SL_OPTION_LIST, "IMAGE=DIR", AT(builds), "build it with docker or podman; may be repeated; options for it behind --" },
+	{ "build-command", 0, SL_OPTION_LIST, "IMAGE=CMD", AT(commands), "build it with a command for sh; may be repeated" },
+	{ "namespace", 'n', SL_OPTION_TEXT, "NAME", AT(namespace), "for objects that name none (default: the context's)" },
+	{ "policy", 0, SL_OPTION_TEXT, "POLICY", AT(policy), "imagePullPolicy of what is loaded: Never (the default) or IfNotPresent" },
+	{ "replace", 0, SL_OPTION_FLAG, NULL, AT(replace), "delete and create anew the Pods and Jobs whose image changed" },
+	{ "server-side", 0, SL_OPTION_FLAG, NULL, AT(server_side), "apply on the server" },
+	{ "dry-run", 0, SL_OPTION_FLAG, NULL, AT(dry_run), "build and load nothing; have the server say what it would change" },
+	{ "wait", 0, SL_OPTION_TEXT, "TIME", AT(wait), "how long pods may take to be ready (default: 120s)" },
+};
+
+enum { READ, BUILD, LOAD, APPLY, ROLLOUT, N_PHASES };
+static const char *const phase_names[N_PHASES] = { "read", "build", "load", "apply", "rollout" };
+
+struct up_run {
+	struct sl_up up;
+	const struct up_options *given;
+	struct sl_strv globals, extra; /* the builder's options */
+	double seconds[N_PHASES];
+	int64_t since;
+};
+
+static void next_phase(struct up_run *run, int done)
+{
+	int64_t now = sl_now();
+	run->seconds[done] = (double)(now - run->since) / 1000;
+	run->since = now;
+}
+
+/* ---- what is asked for ---- */
+
+/* IMAGE=VALUE */
+static int add_build(struct sl_up *up, const char *text, const char *option, bool command, struct sl_error *err)
+{
+	const char *equals = strchr(text, '=');
+	struct sl_up_build *build = &up->builds[up->n_builds];
+	sl_autoref struct sl_reference ref = SL_REFERENCE_INIT;
+	if (!equals || equals == text || !equals[1])
+		return sl_error_set(err, SL_USAGE, "%s is IMAGE=%s, not '%s'", option, command ? "COMMAND" : "DIRECTORY", text);
+	*build = (struct sl_up_build){ .given = strndup(text, (size_t)(equals - text)) };
+	up->n_builds++;
+	char *value = strdup(equals + 1);
+	*(command ? &build->command : &build->dir) = value;
+	if (!build->given || !value)
+		return sl_error_nomem(err);
+	if (sl_reference_parse(build->given, &ref, err) < 0)
+		return -1;
+	build->image = sl_reference_canonical(&ref);
+	return build->image ? 0 : sl_error_nomem(err);
+}
+
+static int take_builds(struct sl_up *up, const struct up_options *given, struct sl_error *err)
+{
+	up->builds = calloc(given->builds.n + given->commands.n + 1, sizeof(*up->builds));
+	if (!up->builds)
+		return sl_error_nomem(err);
+	for (size_t i = 0; i < given->builds.n; i++)
+		if (add_build(up, given->builds.items[i], "--build", false, err) < 0)
+			return -1;
+	for (size_t i = 0; i < given->commands.n; i++)
+		if (add_build(up, given->commands.items[i], "--build-command", true, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int check_usage(const struct up_options *given, size_t n_extra, struct sl_error *err)
+{
+	if (!given->paths.n && !given->kustomize)
+		return sl_error_set(err, SL_USAGE, "no manifest; name one: sidelift up -f PATH, or -k DIRECTORY");
+	if (given->policy && strcmp(given->policy, "Never") != 0 && strcmp(given->policy, "IfNotPresent") != 0)
+		return sl_error_set(err, SL_USAGE, "--policy is Never or IfNotPresent, not '%s'", given->policy);
+	if (n_extra && given->builds.n != 1)
+		return sl_error_set(err, SL_USAGE, "what stands behind -- goes to the build, and there must be one --build for it");
+	return 0;
+}
+
+/* ---- engine and cluster ---- */
+
+/* The builder is to use the engine that is loaded from. */
+static int set_builder(struct up_run *run, const struct sl_cli *cli, struct sl_error *err)
+{
+	bool podman = !strcmp(cli->engine.program, "podman");
+	const char *option = NULL, *value = cli->engine.endpoint.url;
+	run->up.builder = cli->engine.program;
+	if (cli->docker_context && !podman) {
+		option = "--context";
+		value = cli->docker_context;
+	} else if (cli->docker_host || (cli->engine.endpoint.socket_path && !podman)) {
+		option = podman ? "--url" : "--host";
+	}
+	if (option && (sl_strv_add(&run->globals, option) < 0 || sl_strv_add(&run->globals, value) < 0))
+		return sl_error_nomem(err);
+	run->up.builder_globals = &run->globals;
+	run->up.build_options = &run->extra;
+	return 0;
+}
+
+/* kubectl gets what was proven to be local, whatever happens to the current context
+ * meanwhile. */
+static int set_kubectl(struct sl_up *up, struct sl_cli *cli, struct sl_error *err)
+{
+	if (sl_cli_cluster(cli, err) < 0)
+		return -1;
+	if (!cli->cluster.context)
+		return sl_error_set(err, SL_FAILED, "%s cluster '%s' was not found by a kube context, and kubectl needs one; choose it: --kube-context NAME",
+				    cli->cluster.provider, cli->cluster.name);
+	up->kubectl.kubeconfig = cli->kubeconfig;
+	up->kubectl.context = cli->cluster.context;
+	return 0;
+}
+
+static int prepare(struct up_run *run, struct sl_cli *cli, struct sl_error *err)
+{
+	const struct up_options *given = run->given;
+	struct sl_up *up = &run->up;
+	up->sources = (struct sl_sources){ &given->paths, given->kustomize };
+	up->policy = given->policy ? given->policy : "Never";
+	up->replace = given->replace;
+	up->server_side = given->server_side;
+	up->quiet_build = cli->quiet;
+	up->patience_ms = PATIENCE_MS;
+	up->kubectl.cancel = &cli->cancel;
+	up->kubectl.namespace = given->namespace;
+	up->load.cancel = &cli->cancel;
+	if (given->wait && sl_cli_time(given->wait, &up->patience_ms, err) < 0)
+		return -1;
+	if (take_builds(up, given, err) < 0 || sl_cli_engine(cli, err) < 0 || set_kubectl(up, cli, err) < 0 ||
+	    set_builder(run, cli, err) < 0)
+		return -1;
+	up->load.engine = &cli->engine;
+	up->load.cluster = &cli->cluster;
+	return 0;
+}
+
+/* ---- the steps ---- */
+
+/* The guard comes before anything is sent or applied, also where there is nothing to
+ * load. */
+static int load(struct up_run *run, struct sl_cli *cli, struct sl_error *err)
+{
+	struct sl_load *load = &run->up.load;
+	if (sl_up_images(&run->up, err) < 0 || sl_load_open(load, err) < 0)
+		return -1;
+	if (run->given->dry_run || cli->cluster.shared || !load->n_images)
+		return 0;
+	if (sl_load_plan(load, err) < 0)
+		return -1;
+	struct sl_progress *progress = sl_progress_start(load, cli->quiet ? "none" : cli->progress);
+	int rc = sl_load_run(load, err);
+	sl_progress_stop(progress);
+	return rc;
+}
+
+static int steps(struct up_run *run, struct sl_cli *cli, struct sl_error *err)
+{
+	struct sl_up *up = &run->up;
+	bool dry = run->given->dry_run;
+	run->since = sl_now();
+	if (prepare(run, cli, err) < 0 || sl_up_read(up, err) < 0)
+		return -1;
+	next_phase(run, READ);
+	if (!dry && sl_up_build(up, err) < 0)
+		return -1;
+	next_phase(run, BUILD);
+	if (load(run, cli, err) < 0)
+		return -1;
+	next_phase(run, LOAD);
+	if (sl_up_mark(up, err) < 0 || sl_up_compare(up, err) < 0 || sl_up_apply(up, dry, err) < 0)
+		return -1;
+	next_phase(run, APPLY);
+	int rc = dry ? 0 : sl_up_wait(up, err);
+	next_phase(run, ROLLOUT);
+	return rc;
+}
+
+/* ---- the report ---- */
+
+static bool nothing_sent(const struct sl_load *load)
+{
+	for (size_t k = 0; k < load->n_nodes; k++)
+		if (load->nodes[k].outcome == SL_OUTCOME_LOADED)
+			return false;
+	return true;
+}
+
+static const char *state_name(const struct sl_up_workload *workload)
+{
+	static const char *const names[] = { "pending", "ready", "left", "failed" };
+	return names[workload->state];
+}
+
+static json_t *workload_json(const struct sl_up_workload *workload)
+{
+	size_t i;
+	json_t *pod, *pods = json_array();
+	json_array_foreach(workload->pods, i, pod)
+		json_array_append_new(pods, json_pack("{s:s*, s:s*}", "name", sl_json_str(json_object_get(pod, "metadata"), "name"), "node",
+						      sl_json_str(json_object_get(pod, "spec"), "nodeName")));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:b, s:o}", "kind", workload->kind, "name", workload->name, "namespace",
+			 workload->namespace, "outcome", state_name(workload), "note", workload->note, "replaced", workload->replaced,
+			 "pods", pods);
+}
+
+static void print_json(const struct up_run *run, const struct sl_error *failure)
+{
+	const struct sl_up *up = &run->up;
+	sl_autojson json_t *images = json_array(), *applied = json_array(), *workloads = json_array(), *seconds = json_object();
+	for (size_t i = 0; i < up->load.n_images; i++)
+		json_array_append_new(images, json_pack("{s:s, s:s}", "name", up->load.images[i].name, "digest", up->load.images[i].config.text));
+	for (size_t i = 0; i < up->applied.n; i++)
+		json_array_append_new(applied, json_string(up->applied.items[i]));
+	for (size_t i = 0; i < up->n_workloads; i++)
+		json_array_append_new(workloads, workload_json(&up->workloads[i]));
+	for (size_t i = 0; i < N_PHASES; i++)
+		json_object_set_new(seconds, phase_names[i], json_real(run->seconds[i]));
+	sl_autojson json_t *all = json_pack("{s:i, s:s, s:O, s:O, s:O, s:O, s:b}", "version", 1, "kind", "UpResult", "images", images,
+					    "applied", applied, "workloads", workloads, "seconds", seconds, "changed",
+					    !up->unchanged || !nothing_sent(&up->load));
+	if (failure)
+		json_object_set_new(all, "error", json_pack("{s:i, s:s, s:s}", "exitCode", sl_status_exit_code(failure->status), "message",
+							    failure->message, "words", sl_buf_text(&up->words)));
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	putchar('\n');
+}
+
+static void print_workload(const struct sl_up_workload *workload)
+{
+	size_t i;
+	json_t *pod;
+	if (workload->note) {
+		printf("%s '%s': %s\n", workload->kind, workload->name, workload->note);
+		return;
+	}
+	printf("%s '%s' %s", workload->kind, workload->name, state_name(workload));
+	json_array_foreach(workload->pods, i, pod)
+		printf("%s %s on %s", i ? "," : ":", sl_json_str(json_object_get(pod, "metadata"), "name"),
+		       sl_json_str(json_object_get(pod, "spec"), "nodeName"));
+	putchar('\n');
+}
+
+static void print_people(const struct up_run *run, const struct sl_cli *cli)
+{
+	const struct sl_up *up = &run->up;
+	if (cli->quiet)
+		return;
+	if (run->given->dry_run) {
+		for (size_t i = 0; i < up->n_builds; i++)
+			printf("%s would be built\n", up->builds[i].given);
+		for (size_t i = 0; i < up->load.n_images; i++)
+			printf("%s would be loaded\n", up->load.images[i].name);
+	} else {
+		sl_report_load(cli, &up->load, NULL);
+	}
+	for (size_t i = 0; i < up->missing.n; i++)
+		printf("%s is left to the cluster: the engine does not have it\n", up->missing.items[i]);
+	for (size_t i = 0; i < up->applied.n; i++)
+		printf("%s\n", up->applied.items[i]);
+	if (run->given->dry_run)
+		return;
+	for (size_t i = 0; i < up->n_workloads; i++)
+		print_workload(&up->workloads[i]);
+	if (up->unchanged && nothing_sent(&up->load))
+		printf("nothing to do: the nodes have the images, and the cluster has the objects\n");
+	for (size_t i = 0; i < N_PHASES; i++)
+		printf("%s%s %.2f s", i ? ", " : "", phase_names[i], run->seconds[i]);
+	putchar('\n');
+}
+
+static void report(const struct up_run *run, const struct sl_cli *cli, const struct sl_error *failure)
+{
+	if (cli->json)
+		print_json(run, failure);
+	else if (!failure)
+		print_people(run, cli);
+	else
+		fputs(sl_buf_text(&run->up.words), stderr);
+}
+
+static int run_with(struct sl_cli *cli, struct up_run *run, struct sl_error *err)
+{
+	int rc = steps(run, cli, err);
+	if (rc < 0 && sl_cancelled(&cli->cancel))
+		return -1;
+	report(run, cli, rc < 0 ? err : NULL);
+	if (rc == 0)
+		return sl_cli_flush(err);
+	fflush(stdout);
+	return -1;
+}
+
+static int run(int argc, char **argv, struct sl_cli *cli, struct sl_error *err)
+{
+	struct up_options given = { 0 };
+	struct up_run run = { .given = &given };
+	int first, rc = -1, words = argc;
+	for (int i = 1; i < words; i++)
+		if (!strcmp(argv[i], "--"))
+			words = i;
+	for (int i = words + 1; i < argc; i++)
+		if (sl_strv_add(&run.extra, argv[i]) < 0)
+			return sl_error_nomem(err);
+	if (sl_cli_parse(cli, &sl_command_up, words, argv, &given, &first, err) == 0 && !cli->help) {
+		if (first < words)
+			rc = sl_error_set(err, SL_USAGE, "'%s' is not an option; manifests are named by -f", argv[first]);
+		else if (check_usage(&given, run.extra.n, err) == 0)
+			rc = run_with(cli, &run, err);
+	}
+	sl_up_release(&run.up);
+	sl_strv_release(&run.globals);
+	sl_strv_release(&run.extra);
+	sl_strv_release(&given.paths);
+	sl_strv_release(&given.builds);
+	sl_strv_release(&given.commands);
+	return rc < 0 ? 1 : 0;
+}
+
+const struct sl_command sl_command_up = {
+	.name = "up",
+	.usage = "-f PATH... [--build IMAGE=DIR]... [-- BUILD-OPTION...]",
+	.summary = "build, load, apply, and wait until the new code runs",
+	.help = "Builds what --build names, loads every image of the manifests that the engine has, applies the\n"
+		"manifests with imagePullPolicy for these, and waits for the rollout, which happens exactly when an\n"
+		"image's content or the manifests changed.  The files themselves stay as they are.",
+	.options = options,
+	.n_options = sizeof(options) / sizeof(options[0]),
+	.run = run,
+};

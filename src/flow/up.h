@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_FLOW_UP_H
+#define SL_FLOW_UP_H
+
+/*
+ * From sources to the new code running:
+ *
+ *	sl_up_read()     the manifests, as kubectl understands them
+ *	sl_up_build()    the images, by the user's own builder
+ *	sl_load_…()      up->load, with sl_up_images() for what is to be loaded
+ *	sl_up_mark()     the policy, and in each pod template which images it is for
+ *	sl_up_compare()  what in the cluster cannot be changed but by replacing it
+ *	sl_up_apply()
+ *	sl_up_wait()     until the new pods run, or say why they do not
+ *
+ * The user's files stay as they are.  The mark is an annotation of the pod template
+ * with the config digest of each loaded image: a rollout happens exactly when the
+ * content changed, under the same tag throughout.
+ */
+
+#include "flow/kubectl.h"
+#include "flow/load.h"
+#include "flow/sources.h"
+
+#define SL_UP_MARK "sidelift.dev/images" /* "docker.io/library/app:dev=sha256:…,…" */
+
+struct sl_up_build {
+	char *image;   /* canonical */
+	char *given;   /* as it was written */
+	char *dir;     /* of the Dockerfile, or NULL */
+	char *command; /* for sh, or NULL */
+	double seconds;
+};
+
+enum sl_up_state {
+	SL_UP_PENDING,
+	SL_UP_READY,
+	SL_UP_LEFT,   /* applied, and not waited for: `note` says why */
+	SL_UP_FAILED,
+};
+
+/* Something that runs pods. */
+struct sl_up_workload {
+	const char *kind, *name, *namespace; /* borrowed from its object */
+	const char *mark;    /* SL_UP_MARK of its pods; NULL: none of its images was loaded */
+	const json_t *object; /* borrowed */
+	enum sl_up_state state;
+	bool replaced;
+	const char *note;    /* static; or NULL */
+	json_t *pods;        /* its new ones, when last looked at; or NULL */
+	struct sl_remote *watcher; /* kubectl rollout status; while waiting */
+	unsigned trouble;    /* looks in a row that found a pod in trouble */
+};
+
+struct sl_up {
+	struct sl_kubectl kubectl;
+	struct sl_sources sources;
+	const char *builder;           /* docker or podman */
+	const struct sl_strv *builder_globals; /* its own options, before `build` */
+	const struct sl_strv *build_options;   /* behind it */
+	struct sl_up_build *builds;
+	size_t n_builds;
+	const char *policy;            /* for images that are loaded */
+	bool replace, server_side, quiet_build;
+	int64_t patience_ms;           /* for the rollout */
+	/* worked out */
+	struct sl_strv images, missing; /* that the manifests name; of them, those that the engine lacks */
+	json_t *objects;
+	struct sl_load load;
+	struct sl_up_workload *workloads;
+	size_t n_workloads;
+	struct sl_strv applied;        /* kubectl's lines: "deployment.apps/web configured" */
+	bool unchanged;                /* all of them say so */
+	struct sl_buf words;           /* what the pods say, when it failed; lines */
+};
+
+void sl_up_release(struct sl_up *up);
+
+/* Read and understand the manifests; up->images are those that they name and those
+ * that are built. */
+int sl_up_read(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
+
+/* Run the builds, one after the other. */
+int sl_up_build(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
+
+/* Have up->load know the images that the engine has; SL_FAILED when one that was
+ * built is not there. */
+int sl_up_images(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
+
+/* Policy and mark, in up->objects. */
+int sl_up_mark(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
+
+/* Find workloads whose pods cannot be changed in place (Pod, Job) and that run
+ * another content: with up->replace they are deleted, otherwise SL_FAILED names
+ * them.  And which the cluster does not roll out by itself. */
+int sl_up_compare(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
+
+/* Apply; with @dry_run the server only says what it would do. */
+int sl_up_apply(struct sl_up *up, bool dry_run, struct sl_error *err) SL_MUST_CHECK;
+
+/* Wait until all workloads run what was applied.  On failure up->words has what the
+ * pods say. */
+int sl_up_wait(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
+
+/* For the parts.  The pods of @workload that have its mark, new; NULL on failure. */
+json_t *sl_up_pods(const struct sl_up *up, const struct sl_up_workload *workload, struct sl_error *err) SL_MUST_CHECK;
+
+/* Whether @pod is in a trouble that does not pass by itself; its reason (borrowed
+ * from @pod) and the container (may be NULL). */
+const char *sl_up_trouble(const json_t *pod, const char **container);
+
+/* Whether @pod runs and is ready, or has done its work. */
+bool sl_up_pod_is_good(const json_t *pod);
+
+/* Append what @pod says: state, events, its last lines. */
+void sl_up_listen(const struct sl_up *up, const struct sl_up_workload *workload, const json_t *pod, struct sl_buf *words);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "flow/up.h"
+
+/* Rollouts are watched by `kubectl rollout status`, which ends the moment that they are
+ * done.  It says nothing of pods that will never run, so these are looked at as
+ * well. */
+#define LOOK_MS 2500       /* between looks at the pods of what is watched */
+#define LOOK_CLOSER_MS 500 /* of a Pod or Job, which nothing watches */
+#define TICK_MS 200
+#define TROUBLE_LOOKS 2    /* in a row: the first may be of a moment that passes */
+
+static bool is_watched(const struct sl_up_workload *workload)
+{
+	return strcmp(workload->kind, "Pod") != 0 && strcmp(workload->kind, "Job") != 0;
+}
+
+static int start_watching(struct sl_up *up, struct sl_error *err)
+{
+	for (size_t i = 0; i < up->n_workloads; i++) {
+		struct sl_up_workload *workload = &up->workloads[i];
+		sl_autobuf struct sl_buf name = SL_BUF_INIT;
+		sl_buf_printf(&name, "%s/%s", workload->kind, workload->name);
+		const char *const args[] = { "rollout", "status", sl_buf_text(&name), "-n", workload->namespace, NULL };
+		if (workload->state != SL_UP_PENDING || !is_watched(workload))
+			continue;
+		workload->watcher = sl_kubectl_start(&up->kubectl, args, err);
+		if (!workload->watcher)
+			return -1;
+	}
+	return 0;
+}
+
+/* Take what the watcher of @workload has to say within a tick. */
+static int watch(struct sl_up_workload *workload, struct sl_error *err)
+{
+	struct sl_error why = SL_ERROR_INIT;
+	struct sl_remote *watcher = workload->watcher;
+	int code = 0;
+	if (watcher->ops->pump(watcher, false, sl_now() + TICK_MS, &why) < 0 && why.status != SL_TIMEOUT) {
+		*err = why;
+		return -1;
+	}
+	if (!watcher->ended)
+		return 0;
+	if (sl_remote_finish(watcher, &code, SL_KUBECTL_LIMIT, err) < 0)
+		return -1;
+	char line[400];
+	sl_remote_complaint(watcher, line, sizeof(line));
+	sl_remote_free(watcher);
+	workload->watcher = NULL;
+	workload->state = code ? SL_UP_FAILED : SL_UP_READY;
+	if (code)
+		return sl_error_set(err, SL_FAILED, "%s '%s': %s", workload->kind, workload->name, *line ? line : "the rollout failed");
+	return 0;
+}
+
+/* Say what the pods of @workload say; which are not good. */
+static void listen(struct sl_up *up, struct sl_up_workload *workload)
+{
+	size_t i, n = 0;
+	json_t *pod;
+	struct sl_error ignored = SL_ERROR_INIT;
+	json_decref(workload->pods);
+	workload->pods = sl_up_pods(up, workload, &ignored);
+	json_array_foreach(workload->pods, i, pod)
+		if (!sl_up_pod_is_good(pod) && n++ < 3)
+			sl_up_listen(up, workload, pod, &up->words);
+	if (!json_array_size(workload->pods))
+		sl_buf_printf(&up->words, "  no pod of it was created; kubectl -n %s describe %s %s tells more\n", workload->namespace,
+			      workload->kind, workload->name);
+}
+
+/* A Pod or Job is done when its pods are. */
+static bool all_good(const struct sl_up_workload *workload)
+{
+	size_t i;
+	json_t *pod;
+	json_array_foreach(workload->pods, i, pod)
+		if (!sl_up_pod_is_good(pod))
+			return false;
+	return json_array_size(workload->pods) > 0;
+}
+
+static int look(struct sl_up *up, struct sl_up_workload *workload, struct sl_error *err)
+{
+	const char *trouble = NULL, *container = NULL;
+	size_t i;
+	json_t *pod, *bad = NULL;
+	json_t *pods = sl_up_pods(up, workload, err);
+	if (!pods)
+		return -1;
+	json_decref(workload->pods);
+	workload->pods = pods;
+	json_array_foreach(pods, i, pod) {
+		const char *reason = bad ? NULL : sl_up_trouble(pod, &container);
+		if (reason) {
+			trouble = reason;
+			bad = pod;
+		}
+	}
+	if (!is_watched(workload) && all_good(workload))
+		workload->state = SL_UP_READY;
+	workload->trouble = bad ? workload->trouble + 1 : 0;
+	if (workload->trouble < TROUBLE_LOOKS)
+		return 0;
+	workload->state = SL_UP_FAILED;
+	return sl_error_set(err, SL_FAILED, "%s '%s': pod '%s'%s%s%s: %s", workload->kind, workload->name,
+			    sl_json_str(json_object_get(bad, "metadata"), "name"), container ? ", container '" : "", container ? container : "",
+			    container ? "'" : "", trouble);
+}
+
+static struct sl_up_workload *pending(struct sl_up *up)
+{
+	for (size_t i = 0; i < up->n_workloads; i++)
+		if (up->workloads[i].state == SL_UP_PENDING)
+			return &up->workloads[i];
+	return NULL;
+}
+
+/* One turn over what is not ready yet. */
+static int turn(struct sl_up *up, int64_t *next_look, struct sl_error *err)
+{
+	bool looking = sl_now() >= *next_look, closer = false;
+	for (size_t i = 0; i < up->n_workloads; i++) {
+		struct sl_up_workload *workload = &up->workloads[i];
+		if (workload->state != SL_UP_PENDING)
+			continue;
+		if (workload->watcher && watch(workload, err) < 0)
+			goto failed;
+		if (workload->state == SL_UP_PENDING && looking && look(up, workload, err) < 0)
+			goto failed;
+		closer = closer || !is_watched(workload);
+		continue;
+failed:
+		if (err->status != SL_INTERRUPTED)
+			listen(up, workload);
+		return -1;
+	}
+	if (looking)
+		*next_look = sl_now() + (closer ? LOOK_CLOSER_MS : LOOK_MS);
+	return 0;
+}
+
+/* Where each runs. */
+static void look_at_ready(struct sl_up *up)
+{
+	for (size_t i = 0; i < up->n_workloads; i++) {
+		struct sl_up_workload *workload = &up->workloads[i];
+		struct sl_error ignored = SL_ERROR_INIT;
+		if (workload->state != SL_UP_READY || (workload->pods && !is_watched(workload)))
+			continue;
+		json_decref(workload->pods);
+		workload->pods = sl_up_pods(up, workload, &ignored);
+	}
+}
+
+int sl_up_wait(struct sl_up *up, struct sl_error *err)
+{
+	int64_t limit = sl_now() + up->patience_ms, next_look = sl_now();
+	struct sl_up_workload *workload;
+	bool watched = false;
+	if (start_watching(up, err) < 0)
+		return -1;
+	for (size_t i = 0; i < up->n_workloads; i++)
+		watched = watched || up->workloads[i].watcher;
+	if (watched)
+		next_look += LOOK_MS;
+	while ((workload = pending(up))) {
+		if (turn(up, &next_look, err) < 0)
+			return -1;
+		if (sl_now() >= limit && (workload = pending(up))) {
+			listen(up, workload);
+			return sl_error_set(err, SL_FAILED, "%s '%s' is not ready %.0f s after it was applied (--wait); what its pods say stands above",
+					    workload->kind, workload->name, (double)up->patience_ms / 1000);
+		}
+		if (!workload->watcher && sl_wait_fds(&(struct pollfd){ .fd = -1 }, 1, up->kubectl.cancel, sl_now() + TICK_MS, err) < 0) {
+			if (err->status != SL_TIMEOUT)
+				return -1;
+			*err = (struct sl_error)SL_ERROR_INIT;
+		}
+	}
+	look_at_ready(up);
+	return 0;
+}
