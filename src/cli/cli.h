@@ -12,6 +12,7 @@
 #include "cli/options.h"
 #include "cluster/switched.h"
 #include "engine/engine.h"
+#include "flow/kubectl.h"
 
 /* More engines than any machine runs. */
 #define SL_CLI_ENGINES 12
@@ -66,6 +67,11 @@ int sl_cli_cluster(struct sl_cli *cli, struct sl_error *err) SL_MUST_CHECK;
 
 /* What minikube's docker-env did to the environment, and whether that still holds. */
 int sl_cli_switched(struct sl_cli *cli, struct sl_switched *out, struct sl_error *err) SL_MUST_CHECK;
+
+/* The user's kubectl, pinned to the context that led to the cluster: what was proven
+ * to be local, whatever happens to the current context meanwhile.  @namespace may be
+ * NULL.  Borrows from @cli. */
+int sl_cli_kubectl(struct sl_cli *cli, const char *namespace, struct sl_kubectl *out, struct sl_error *err) SL_MUST_CHECK;
 
 /* "90s", "5m", "1500ms" or "90", in milliseconds; SL_USAGE when it is no time. */
 int sl_cli_time(const char *text, int64_t *ms, struct sl_error *err) SL_MUST_CHECK;

@@ -11,8 +11,6 @@
 #include "image/reference.h"
 #include "manifest/policy.h"
 
-#define PATIENCE_MS 120000 /* for a rollout */
-
 struct up_options {
 	struct sl_strv paths, builds, commands;
 	const char *kustomize, *policy, *wait, *namespace;
@@ -119,20 +117,6 @@ static int set_builder(struct up_run *run, const struct sl_cli *cli, struct sl_e
 	return 0;
 }
 
-/* kubectl gets what was proven to be local, whatever happens to the current context
- * meanwhile. */
-static int set_kubectl(struct sl_up *up, struct sl_cli *cli, struct sl_error *err)
-{
-	if (sl_cli_cluster(cli, err) < 0)
-		return -1;
-	if (!cli->cluster.context)
-		return sl_error_set(err, SL_FAILED, "%s cluster '%s' was not found by a kube context, and kubectl needs one; choose it: --kube-context NAME",
-				    cli->cluster.provider, cli->cluster.name);
-	up->kubectl.kubeconfig = cli->kubeconfig;
-	up->kubectl.context = cli->cluster.context;
-	return 0;
-}
-
 static int prepare(struct up_run *run, struct sl_cli *cli, struct sl_error *err)
 {
 	const struct up_options *given = run->given;
@@ -142,13 +126,11 @@ static int prepare(struct up_run *run, struct sl_cli *cli, struct sl_error *err)
 	up->replace = given->replace;
 	up->server_side = given->server_side;
 	up->quiet_build = cli->quiet;
-	up->patience_ms = PATIENCE_MS;
-	up->kubectl.cancel = &cli->cancel;
-	up->kubectl.namespace = given->namespace;
+	up->patience_ms = SL_UP_PATIENCE;
 	up->load.cancel = &cli->cancel;
 	if (given->wait && sl_cli_time(given->wait, &up->patience_ms, err) < 0)
 		return -1;
-	if (take_builds(up, given, err) < 0 || sl_cli_engine(cli, err) < 0 || set_kubectl(up, cli, err) < 0 ||
+	if (take_builds(up, given, err) < 0 || sl_cli_engine(cli, err) < 0 || sl_cli_kubectl(cli, given->namespace, &up->kubectl, err) < 0 ||
 	    set_builder(run, cli, err) < 0)
 		return -1;
 	up->load.engine = &cli->engine;
@@ -207,12 +189,6 @@ static bool nothing_sent(const struct sl_load *load)
 	return true;
 }
 
-static const char *state_name(const struct sl_up_workload *workload)
-{
-	static const char *const names[] = { "pending", "ready", "left", "failed" };
-	return names[workload->state];
-}
-
 static json_t *workload_json(const struct sl_up_workload *workload)
 {
 	size_t i;
@@ -221,7 +197,7 @@ static json_t *workload_json(const struct sl_up_workload *workload)
 		json_array_append_new(pods, json_pack("{s:s*, s:s*}", "name", sl_json_str(json_object_get(pod, "metadata"), "name"), "node",
 						      sl_json_str(json_object_get(pod, "spec"), "nodeName")));
 	return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:b, s:o}", "kind", workload->kind, "name", workload->name, "namespace",
-			 workload->namespace, "outcome", state_name(workload), "note", workload->note, "replaced", workload->replaced,
+			 workload->namespace, "outcome", sl_report_state(workload), "note", workload->note, "replaced", workload->replaced,
 			 "pods", pods);
 }
 
@@ -247,21 +223,6 @@ static void print_json(const struct up_run *run, const struct sl_error *failure)
 	putchar('\n');
 }
 
-static void print_workload(const struct sl_up_workload *workload)
-{
-	size_t i;
-	json_t *pod;
-	if (workload->note) {
-		printf("%s '%s': %s\n", workload->kind, workload->name, workload->note);
-		return;
-	}
-	printf("%s '%s' %s", workload->kind, workload->name, state_name(workload));
-	json_array_foreach(workload->pods, i, pod)
-		printf("%s %s on %s", i ? "," : ":", sl_json_str(json_object_get(pod, "metadata"), "name"),
-		       sl_json_str(json_object_get(pod, "spec"), "nodeName"));
-	putchar('\n');
-}
-
 static void print_people(const struct up_run *run, const struct sl_cli *cli)
 {
 	const struct sl_up *up = &run->up;
@@ -282,7 +243,7 @@ static void print_people(const struct up_run *run, const struct sl_cli *cli)
 	if (run->given->dry_run)
 		return;
 	for (size_t i = 0; i < up->n_workloads; i++)
-		print_workload(&up->workloads[i]);
+		sl_report_workload(&up->workloads[i]);
 	if (up->unchanged && nothing_sent(&up->load))
 		printf("nothing to do: the nodes have the images, and the cluster has the objects\n");
 	for (size_t i = 0; i < N_PHASES; i++)

@@ -110,3 +110,25 @@ void sl_report_load(const struct sl_cli *cli, const struct sl_load *load, const 
 			printf("FAILED: %s\n", node->error.message[0] ? node->error.message : "not tried");
 	}
 }
+
+const char *sl_report_state(const struct sl_up_workload *workload)
+{
+	static const char *const names[] = { "pending", "ready", "left", "failed" };
+	return names[workload->state];
+}
+
+void sl_report_workload(const struct sl_up_workload *workload)
+{
+	size_t i;
+	json_t *pod;
+	if (workload->note) {
+		printf("%s '%s': %s\n", workload->kind, workload->name, workload->note);
+		return;
+	}
+	printf("%s '%s' %s", workload->kind, workload->name, sl_report_state(workload));
+	json_array_foreach(workload->pods, i, pod) {
+		const char *node = sl_json_str(json_object_get(pod, "spec"), "nodeName");
+		printf("%s %s on %s", i ? "," : ":", sl_json_str(json_object_get(pod, "metadata"), "name"), node ? node : "no node yet");
+	}
+	putchar('\n');
+}

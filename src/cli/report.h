@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "flow/load.h"
+#include "flow/up.h"
 
 /* @failure: the error that ends the command, or NULL. */
 void sl_report_load(const struct sl_cli *cli, const struct sl_load *load, const struct sl_error *failure);
@@ -16,5 +17,9 @@ int sl_report_plan(const struct sl_cli *cli, const struct sl_load *load, struct 
 
 /* The images' names, digests and layers, for people. */
 void sl_report_images(const struct sl_load *load);
+
+/* Where a workload runs, for people, on a line; and its state in a word, static. */
+void sl_report_workload(const struct sl_up_workload *workload);
+const char *sl_report_state(const struct sl_up_workload *workload);
 
 #endif

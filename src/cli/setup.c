@@ -47,6 +47,17 @@ int sl_cli_cluster(struct sl_cli *cli, struct sl_error *err)
 	return rc;
 }
 
+int sl_cli_kubectl(struct sl_cli *cli, const char *namespace, struct sl_kubectl *out, struct sl_error *err)
+{
+	if (sl_cli_cluster(cli, err) < 0)
+		return -1;
+	if (!cli->cluster.context)
+		return sl_error_set(err, SL_FAILED, "%s cluster '%s' was not found by a kube context, and kubectl needs one; choose it: --kube-context NAME",
+				    cli->cluster.provider, cli->cluster.name);
+	*out = (struct sl_kubectl){ cli->kubeconfig, cli->cluster.context, namespace, &cli->cancel };
+	return 0;
+}
+
 int sl_cli_flush(struct sl_error *err)
 {
 	if (fflush(stdout) == EOF || ferror(stdout))

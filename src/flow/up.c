@@ -48,7 +48,7 @@ static bool is_workload(const json_t *object)
 	return false;
 }
 
-static int find_workloads(struct sl_up *up, struct sl_error *err)
+int sl_up_find_workloads(struct sl_up *up, struct sl_error *err)
 {
 	size_t i;
 	json_t *object;
@@ -60,7 +60,8 @@ static int find_workloads(struct sl_up *up, struct sl_error *err)
 		const char *name = sl_json_str(metadata, "name"), *namespace = sl_json_str(metadata, "namespace");
 		if (is_workload(object) && name && namespace)
 			up->workloads[up->n_workloads++] = (struct sl_up_workload){
-				.kind = sl_json_str(object, "kind"), .name = name, .namespace = namespace, .object = object };
+				.kind = sl_json_str(object, "kind"), .name = name, .namespace = namespace,
+				.mark_name = SL_UP_MARK, .object = object };
 	}
 	return 0;
 }
@@ -79,7 +80,7 @@ static int understand(struct sl_up *up, const struct sl_buf *stream, struct sl_e
 		return -1;
 	if (!json_array_size(up->objects))
 		return sl_error_set(err, SL_FAILED, "no object is in the manifests");
-	return find_workloads(up, err);
+	return sl_up_find_workloads(up, err);
 }
 
 int sl_up_read(struct sl_up *up, struct sl_error *err)
@@ -210,8 +211,7 @@ static const json_t *find_live(const json_t *live, const struct sl_up_workload *
 	return NULL;
 }
 
-/* The annotations of the pods that @object makes, or is. */
-static const json_t *pod_annotations(const json_t *object)
+const json_t *sl_up_pod_annotations(const json_t *object)
 {
 	const char *kind = sl_json_str(object, "kind");
 	if (kind && strcmp(kind, "Pod") != 0)
@@ -234,8 +234,8 @@ static const char *why_left(const struct sl_up_workload *workload, const json_t 
 static int compare_one(const struct sl_up *up, struct sl_up_workload *workload, const json_t *live, struct sl_buf *names)
 {
 	bool fixed = !strcmp(workload->kind, "Pod") || !strcmp(workload->kind, "Job");
-	const char *mark = sl_json_str(pod_annotations(live), SL_UP_MARK);
-	workload->mark = sl_json_str(pod_annotations(workload->object), SL_UP_MARK);
+	const char *mark = sl_json_str(sl_up_pod_annotations(live), SL_UP_MARK);
+	workload->mark = sl_json_str(sl_up_pod_annotations(workload->object), SL_UP_MARK);
 	workload->note = why_left(workload, json_object_get(live ? live : workload->object, "spec"));
 	if (!workload->note)
 		workload->note = why_left(workload, json_object_get(workload->object, "spec"));

@@ -24,6 +24,8 @@
 
 #define SL_UP_MARK "sidelift.dev/images" /* "docker.io/library/app:dev=sha256:…,…" */
 
+#define SL_UP_PATIENCE 120000 /* for a rollout, unless the user says otherwise; milliseconds */
+
 struct sl_up_build {
 	char *image;   /* canonical */
 	char *given;   /* as it was written */
@@ -42,7 +44,8 @@ enum sl_up_state {
 /* Something that runs pods. */
 struct sl_up_workload {
 	const char *kind, *name, *namespace; /* borrowed from its object */
-	const char *mark;    /* SL_UP_MARK of its pods; NULL: none of its images was loaded */
+	const char *mark_name; /* an annotation that its new pods have: SL_UP_MARK, or what a restart sets */
+	const char *mark;    /* its value; NULL: none of its images was loaded */
 	const json_t *object; /* borrowed */
 	enum sl_up_state state;
 	bool replaced;
@@ -102,7 +105,17 @@ int sl_up_apply(struct sl_up *up, bool dry_run, struct sl_error *err) SL_MUST_CH
  * pods say. */
 int sl_up_wait(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
 
-/* For the parts.  The pods of @workload that have its mark, new; NULL on failure. */
+/* Or, without manifests: restart @workloads ("deployment/web"), which then are
+ * up->workloads, for sl_up_wait(). */
+int sl_up_restart(struct sl_up *up, const struct sl_strv *workloads, struct sl_error *err) SL_MUST_CHECK;
+
+/* For the parts.  Set up->workloads to what runs pods among up->objects. */
+int sl_up_find_workloads(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
+
+/* The annotations of the pods that @object makes, or is; borrowed, may be NULL. */
+const json_t *sl_up_pod_annotations(const json_t *object);
+
+/*  The pods of @workload that have its mark, new; NULL on failure. */
 json_t *sl_up_pods(const struct sl_up *up, const struct sl_up_workload *workload, struct sl_error *err) SL_MUST_CHECK;
 
 /* Whether @pod is in a trouble that does not pass by itself; its reason (borrowed

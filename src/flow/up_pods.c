@@ -31,7 +31,7 @@ static int selector_of(const struct sl_up_workload *workload, char *text, size_t
 static bool is_new(const struct sl_up_workload *workload, const json_t *pod)
 {
 	const json_t *metadata = json_object_get(pod, "metadata");
-	const char *mark = sl_json_str(json_object_get(metadata, "annotations"), SL_UP_MARK);
+	const char *mark = sl_json_str(json_object_get(metadata, "annotations"), workload->mark_name);
 	if (json_object_get(metadata, "deletionTimestamp"))
 		return false;
 	return !workload->mark || (mark && !strcmp(mark, workload->mark));

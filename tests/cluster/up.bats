@@ -72,15 +72,15 @@ says() {
 
 @test "the new code runs after each edit, under the same tag" {
 	manifest web >web.yaml
-	local i before
+	local edit before
 	before=$(hash_of web.yaml)
-	for i in 1 2 3; do
-		source_line "line $i"
+	for edit in 1 2 3; do # bats' run uses i
+		source_line "line $edit"
 		up -f web.yaml
 		[ "$status" = 0 ]
 		[[ "$output" = *"Deployment 'web' ready: web-"*" on up-"* ]]
 		[[ "$output" = *"build "*" s, load "*" s, apply "*" s, rollout "*" s"* ]]
-		says web "line $i"
+		says web "line $edit"
 	done
 	[ "$(hash_of web.yaml)" = "$before" ]
 	[ "$(kubectl get deployment web -o jsonpath='{.spec.template.spec.containers[0].image} {.spec.template.spec.containers[0].imagePullPolicy}')" = "$APP Never" ]
@@ -211,6 +211,29 @@ says() {
 	[ "$status" = 0 ]
 	[[ "$output" = *"deployment.apps/k-many1 created"* ]]
 	kubectl delete deployment many1 many2 k-many1 >/dev/null
+}
+
+@test "load -f loads what the manifests name; --restart has one workload run it, and no other" {
+	manifest other >other.yaml
+	source_line "before"
+	up -f web.yaml -f other.yaml
+	[ "$status" = 0 ]
+	local others
+	others=$(kubectl get pods -l app=other -o name)
+	source_line "after"
+	build_image "$APP" app
+	run --separate-stderr "$SIDELIFT" load -f web.yaml --restart deployment/web
+	[ "$status" = 0 ]
+	[[ "$output" = *"docker.io/library/$APP "*"Deployment 'web' ready: web-"* ]]
+	says web after
+	[ "$(kubectl get pods -l app=other -o name)" = "$others" ]
+	kubectl delete deployment other >/dev/null
+}
+
+@test "load --restart of what is not there fails after the load, and says so" {
+	run --separate-stderr "$SIDELIFT" load "$APP" --restart deployment/absent
+	[ "$status" = 1 ]
+	[[ "$stderr" = *"kubectl rollout:"*'deployments.apps "absent" not found'* ]]
 }
 
 @test "Ctrl-C during the build stops it and all it started" {
