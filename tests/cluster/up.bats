@@ -236,6 +236,32 @@ says() {
 	[[ "$stderr" = *"kubectl rollout:"*'deployments.apps "absent" not found'* ]]
 }
 
+@test "the example's VS Code problem matcher finds file, line and column of what up says" {
+	mkdir -p matched/k8s
+	printf 'a: [1\n' >matched/k8s/bad.yaml
+	cd matched || return 1
+	run --separate-stderr "$SIDELIFT" up -f k8s
+	[ "$status" = 1 ]
+	jq -r '.tasks[0].problemMatcher.pattern.regexp' "$ROOT/examples/vscode/.vscode/tasks.json" >regexp
+	run python3 -c 'import re, sys; print(*re.match(open("regexp").read().strip(), sys.argv[1]).groups()[:2])' "$stderr"
+	[ "$status" = 0 ]
+	[ "$output" = "k8s/bad.yaml 2" ]
+}
+
+@test "make up, with the example's sidelift.mk" {
+	mkdir -p made/k8s
+	source_line "made"
+	cp -r app made/src
+	manifest web >made/k8s/web.yaml
+	printf 'IMAGE := %s\nCONTEXT := src\ninclude %s\n' "$APP" "$ROOT/examples/make/sidelift.mk" >made/Makefile
+	run make -C made up SIDELIFT="$SIDELIFT" UPFLAGS=-q
+	[ "$status" = 0 ]
+	says web "made"
+	printf 'a: [1\n' >made/k8s/bad.yaml
+	run make -C made up SIDELIFT="$SIDELIFT"
+	[ "$status" = 2 ]
+}
+
 @test "Ctrl-C during the build stops it and all it started" {
 	"$SIDELIFT" up -f web.yaml --build-command "$APP=sleep 4711 & sleep 4712" >/dev/null 2>&1 3>&- &
 	local pid=$! _
