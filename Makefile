@@ -133,6 +133,9 @@ check-headers: $(GEN) ## every header compiles alone
 .PHONY: install
 install: $(O)/sidelift ## install to $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(O)/sidelift $(DESTDIR)$(PREFIX)/bin/sidelift
+	ln -sf sidelift $(DESTDIR)$(PREFIX)/bin/kubectl-sidelift
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins
+	ln -sf ../../../bin/sidelift $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins/docker-sidelift
 	install -D -m 644 docs/sidelift.1 $(DESTDIR)$(PREFIX)/share/man/man1/sidelift.1
 
 .PHONY: compile_commands.json

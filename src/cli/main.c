@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/plugin.h"
 
 static const struct sl_command *const commands[] = {
 	&sl_command_load,
@@ -207,7 +208,15 @@ int main(int argc, char **argv)
 	started_at = sl_now();
 	struct sl_cli cli = { .cancel = SL_CANCEL_INIT };
 	struct sl_error err = SL_ERROR_INIT;
-	int code = run(&cli, argc, argv, &err);
+	sl_autostrv struct sl_strv arguments = SL_STRV_INIT;
+	bool metadata;
+	if (argc > 0 && sl_plugin_arguments(argc, argv, &arguments, &metadata) == 0 && metadata)
+		return puts(sl_plugin_metadata()) == EOF || fflush(stdout) == EOF;
+	sl_autofree char **words = calloc(arguments.n + 1, sizeof(*words)); /* getopt reorders them, and wants NULL behind */
+	if (!words || !arguments.n)
+		return 1;
+	memcpy(words, arguments.items, arguments.n * sizeof(*words));
+	int code = run(&cli, (int)arguments.n, words, &err);
 	if (err.status != SL_OK) {
 		code = sl_status_exit_code(err.status);
 		if (cli.cancel.reason)
