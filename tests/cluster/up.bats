@@ -263,14 +263,15 @@ says() {
 }
 
 @test "Ctrl-C during the build stops it and all it started" {
+	manifest web >web.yaml
 	"$SIDELIFT" up -f web.yaml --build-command "$APP=sleep 4711 & sleep 4712" >/dev/null 2>&1 3>&- &
 	local pid=$! _
-	for _ in $(seq 50); do pgrep -f 'sleep 471[2]' >/dev/null && break; sleep 0.1; done
+	for _ in $(seq 50); do pgrep -fx 'sleep 4712' >/dev/null && break; sleep 0.1; done
 	kill -INT "$pid"
 	local code=0
 	wait "$pid" || code=$?
 	[ "$code" = 130 ]
-	run pgrep -f 'sleep 471[12]'
+	run pgrep -fx 'sleep 471[12]'
 	[ "$status" = 1 ]
 }
 
