@@ -52,6 +52,7 @@ struct sl_up_workload {
 	const char *note;    /* static; or NULL */
 	json_t *pods;        /* its new ones, when last looked at; or NULL */
 	struct sl_remote *watcher; /* kubectl rollout status; while waiting */
+	bool rolled_out;     /* so it says; the pods have yet to last */
 	unsigned trouble;    /* looks in a row that found a pod in trouble */
 };
 
@@ -124,6 +125,11 @@ const char *sl_up_trouble(const json_t *pod, const char **container);
 
 /* Whether @pod runs and is ready, or has done its work. */
 bool sl_up_pod_is_good(const json_t *pod);
+
+/* Whether @pod is good and lasts: a program that ends at once is ready for a moment,
+ * time and again.  Its containers have run for a second, and for ten once one was
+ * started anew. */
+bool sl_up_pod_lasts(const json_t *pod);
 
 /* Append what @pod says: state, events, its last lines. */
 void sl_up_listen(const struct sl_up *up, const struct sl_up_workload *workload, const json_t *pod, struct sl_buf *words);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "flow/up.h"
@@ -120,6 +121,30 @@ bool sl_up_pod_is_good(const json_t *pod)
 			return !strcmp(value, "True");
 	}
 	return false;
+}
+
+/* Seconds for which the container runs; -1 when it does not. */
+static int64_t runs_for(const json_t *entry)
+{
+	const char *since = sl_json_str(json_object_get(json_object_get(entry, "state"), "running"), "startedAt");
+	struct tm at = { 0 };
+	if (!since || !strptime(since, "%Y-%m-%dT%H:%M:%SZ", &at))
+		return -1;
+	return (int64_t)time(NULL) - (int64_t)timegm(&at);
+}
+
+bool sl_up_pod_lasts(const json_t *pod)
+{
+	const json_t *status = json_object_get(pod, "status");
+	const char *phase = sl_json_str(status, "phase");
+	size_t i;
+	json_t *entry;
+	if (!sl_up_pod_is_good(pod))
+		return false;
+	json_array_foreach(json_object_get(status, "containerStatuses"), i, entry)
+		if ((!phase || strcmp(phase, "Succeeded") != 0) && runs_for(entry) <= (sl_json_int(entry, "restartCount", 0) > 0 ? 10 : 1))
+			return false;
+	return true;
 }
 
 /* ---- its words ---- */

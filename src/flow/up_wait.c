@@ -10,7 +10,7 @@
  * done.  It says nothing of pods that will never run, so these are looked at as
  * well. */
 #define LOOK_MS 2500       /* between looks at the pods of what is watched */
-#define LOOK_CLOSER_MS 500 /* of a Pod or Job, which nothing watches */
+#define LOOK_CLOSER_MS 500 /* of a Pod or Job, which nothing watches, and of what has just been rolled out */
 #define TICK_MS 200
 #define TROUBLE_LOOKS 2    /* in a row: the first may be of a moment that passes */
 
@@ -53,7 +53,9 @@ static int watch(struct sl_up_workload *workload, struct sl_error *err)
 	sl_remote_complaint(watcher, line, sizeof(line));
 	sl_remote_free(watcher);
 	workload->watcher = NULL;
-	workload->state = code ? SL_UP_FAILED : SL_UP_READY;
+	workload->rolled_out = code == 0;
+	if (code)
+		workload->state = SL_UP_FAILED;
 	if (code)
 		return sl_error_set(err, SL_FAILED, "%s '%s': %s", workload->kind, workload->name, *line ? line : "the rollout failed");
 	return 0;
@@ -86,6 +88,17 @@ static bool all_good(const struct sl_up_workload *workload)
 	return json_array_size(workload->pods) > 0;
 }
 
+/* A rollout may have no new pods: of no replicas, or behind a partition. */
+static bool all_last(const struct sl_up_workload *workload)
+{
+	size_t i;
+	json_t *pod;
+	json_array_foreach(workload->pods, i, pod)
+		if (!sl_up_pod_lasts(pod))
+			return false;
+	return true;
+}
+
 static int look(struct sl_up *up, struct sl_up_workload *workload, struct sl_error *err)
 {
 	const char *trouble = NULL, *container = NULL;
@@ -103,7 +116,7 @@ static int look(struct sl_up *up, struct sl_up_workload *workload, struct sl_err
 			bad = pod;
 		}
 	}
-	if (!is_watched(workload) && all_good(workload))
+	if (workload->rolled_out ? all_last(workload) : !is_watched(workload) && all_good(workload))
 		workload->state = SL_UP_READY;
 	workload->trouble = bad ? workload->trouble + 1 : 0;
 	if (workload->trouble < TROUBLE_LOOKS)
@@ -130,11 +143,13 @@ static int turn(struct sl_up *up, int64_t *next_look, struct sl_error *err)
 		struct sl_up_workload *workload = &up->workloads[i];
 		if (workload->state != SL_UP_PENDING)
 			continue;
-		if (workload->watcher && watch(workload, err) < 0)
+		bool rolling = workload->watcher != NULL;
+		if (rolling && watch(workload, err) < 0)
 			goto failed;
+		looking = looking || (rolling && workload->rolled_out);
 		if (workload->state == SL_UP_PENDING && looking && look(up, workload, err) < 0)
 			goto failed;
-		closer = closer || !is_watched(workload);
+		closer = closer || !is_watched(workload) || workload->rolled_out;
 		continue;
 failed:
 		if (err->status != SL_INTERRUPTED)
