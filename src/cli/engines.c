@@ -6,9 +6,6 @@
 
 #include "base/log.h"
 
-/* Engines that were not asked for by name get less time. */
-#define OTHERS_PATIENCE 3000
-
 static int open_location(struct sl_cli *cli, const struct sl_location *location, int64_t patience, struct sl_engine *engine,
 			 struct sl_error *err)
 {
@@ -63,11 +60,14 @@ const struct sl_engine *sl_node_engines_next(void *ctx, struct sl_error *err)
 	while (engines->at < engines->n_others && cli->n_other_engines < SL_CLI_ENGINES) {
 		struct sl_engine *engine = &cli->other_engines[cli->n_other_engines];
 		struct sl_error why = SL_ERROR_INIT;
-		if (open_location(cli, &engines->others[engines->at++], OTHERS_PATIENCE, engine, &why) == 0) {
+		if (open_location(cli, &engines->others[engines->at++], SL_ENGINE_PATIENCE, engine, &why) == 0) {
 			cli->n_other_engines++;
 			return engine;
 		}
-		sl_info("%s", why.message);
+		if (why.status == SL_TIMEOUT)
+			sl_warn("%s; the nodes that it may run are not seen", why.message);
+		else
+			sl_info("%s", why.message);
 	}
 	*err = engines->active;
 	return NULL;
