@@ -99,12 +99,12 @@ all_have() { [ "$(id_in machines "$1")" = "$(config_in_engine "$1")" ] && [ "$(i
 }
 
 @test "by ssh: interrupted and killed in the middle, nothing is left" {
-	new_image machines-kill:dev 60000
+	new_image machines-kill:dev 150000
 	before=$(docker exec machines sh -c 'docker image ls -aq; ls /var/lib/docker/tmp /tmp'; docker exec machines-m02 sh -c 'podman image ls -aq; ls /var/tmp /tmp')
 	for signal in INT KILL; do
 		"$SIDELIFT" load machines-kill:dev >/dev/null 2>&1 3>&- &
 		pid=$!
-		sleep 0.8
+		sleep 0.5
 		kill -$signal $pid
 		wait $pid || true
 	done
