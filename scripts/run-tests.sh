@@ -53,7 +53,7 @@ unit_tests() { # BUILD
 bats_tests() { # NAME FILE...
 	local name=$1 out=build/test-logs/$1.tap good bad
 	shift
-	bats --formatter tap "$@" 2>&1 | tee "$out" | grep -E --line-buffered '^(not )?ok |^#|^1\.\.' 
+	bats --timing --formatter tap "$@" 2>&1 | tee "$out" | grep -E --line-buffered '^(not )?ok |^#|^1\.\.' 
 	good=$(grep -c '^ok ' "$out")
 	bad=$(grep -c '^not ok ' "$out")
 	local planned

@@ -134,11 +134,14 @@ struct sl_tar_writer {
 	struct archive *archive;
 	int (*sink)(void *ctx, const void *data, size_t len);
 	void *ctx;
+	bool closing; /* nothing more for the sink */
 };
 
 static la_ssize_t push(struct archive *archive, void *ctx, const void *data, size_t len)
 {
 	struct sl_tar_writer *writer = ctx;
+	if (writer->closing)
+		return (la_ssize_t)len;
 	return writer->sink(writer->ctx, data, len) < 0 ? -1 : (la_ssize_t)len;
 }
 
@@ -164,12 +167,11 @@ void sl_tar_writer_free(struct sl_tar_writer *writer)
 {
 	if (!writer)
 		return;
-	/* archive_write_free would finish the entry and the archive through the
-	 * sink; whoever did not call sl_tar_writer_end() wants neither */
-	if (writer->archive) {
-		archive_write_fail(writer->archive);
-		archive_write_free(writer->archive);
-	}
+	/* archive_write_free finishes the entry and the archive, which whoever did not
+	 * call sl_tar_writer_end() does not want; after archive_write_fail it would
+	 * forget to free what archive_write_open has allocated */
+	writer->closing = true;
+	archive_write_free(writer->archive);
 	free(writer);
 }
 

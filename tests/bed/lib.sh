@@ -179,8 +179,8 @@ provider_arguments() { # CLUSTER INDEX ROLE NAME
 # Start node INDEX of CLUSTER from the image of SUITE; MODE is cluster or
 # containerd (nothing but it).  Repairs what an earlier run left; replaces it when
 # it was made in another way, which its label .key tells.  With a new control
-# plane all the nodes are new (REPLACED).
-REPLACED=
+# plane all the nodes are new (REPLACED), and so they are with BED_FRESH.
+REPLACED=${BED_FRESH:-}
 start_node() { # CLUSTER INDEX SUITE MODE N
 	local name role=worker given extra=() tmpfs='' key old c
 	name=$(node_name "$1" "$2")

@@ -4,18 +4,15 @@
 # be, or breaks off.  The engine's store is only ever changed inside a mount
 # namespace of the test's own.
 
-bats_require_minimum_version 1.5.0
+load helpers/common
 
 setup_file() {
-	cd "$BATS_TEST_DIRNAME/../.." || exit 1
-	SIDELIFT=${SIDELIFT:-$PWD/build/release/sidelift}
-	KUBECONFIG=$(tests/bed/nodes-only.sh exporters bookworm 2>/dev/null)
-	NODE=exporters-control-plane
-	export SIDELIFT KUBECONFIG NODE
+	KUBECONFIG=$("$ROOT/tests/bed/nodes-only.sh" exporters bookworm 2>/dev/null)
+	export KUBECONFIG NODE=exporters-control-plane
 }
 
 teardown_file() {
-	tests/bed/down.sh exporters
+	"$ROOT/tests/bed/down.sh" exporters
 	docker rmi -f exporters:dev >/dev/null 2>&1 || true
 }
 
@@ -24,7 +21,7 @@ setup() {
 	head -c 300000 /dev/urandom >"$BATS_TEST_TMPDIR/ctx/base"
 	head -c 2000 /dev/urandom >"$BATS_TEST_TMPDIR/ctx/top"
 	printf 'FROM scratch\nCOPY base /base\nCOPY top /top\n' >"$BATS_TEST_TMPDIR/ctx/Dockerfile"
-	DOCKER_BUILDKIT=0 docker build -q -t exporters:dev "$BATS_TEST_TMPDIR/ctx" >/dev/null 2>&1
+	build_image exporters:dev "$BATS_TEST_TMPDIR/ctx"
 	CONFIG=$(docker image inspect -f '{{.Id}}' exporters:dev)
 	UPPER=$(docker image inspect -f '{{.GraphDriver.Data.UpperDir}}' exporters:dev)
 }

@@ -5,7 +5,8 @@
 bats_require_minimum_version 1.5.0
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 SIDELIFT=${SIDELIFT:-$ROOT/build/release/sidelift}
-export SIDELIFT DOCKER_BUILDKIT=0
+# a run that was killed leaves nodes with images in them
+export SIDELIFT DOCKER_BUILDKIT=0 BED_FRESH=1
 unset KIND_CLUSTER_NAME SIDELIFT_CLUSTER SIDELIFT_KUBE_CONTEXT
 
 # What the last command said belongs to a failure.
