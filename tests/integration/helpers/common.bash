@@ -7,6 +7,8 @@ ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 SIDELIFT=${SIDELIFT:-$ROOT/build/release/sidelift}
 # a run that was killed leaves nodes with images in them
 export SIDELIFT DOCKER_BUILDKIT=0 BED_FRESH=1
+# the bed's kubectl: the one that a machine has may ask the network first, for seconds
+PATH=$(. "$ROOT/tests/bed/lib.sh" && echo "$BED_BIN"):$PATH
 unset KIND_CLUSTER_NAME SIDELIFT_CLUSTER SIDELIFT_KUBE_CONTEXT
 
 # What the last command said belongs to a failure.
