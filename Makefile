@@ -8,7 +8,7 @@
 BUILD ?= release
 PREFIX ?= /usr/local
 PKG_CONFIG ?= pkg-config
-PACKAGES := libarchive libcurl jansson zlib yaml-0.1 libcrypto
+PACKAGES := libarchive libcurl jansson zlib yaml-0.1 libcrypto libmicrohttpd
 O := build/$(BUILD)
 
 ifneq ($(filter-out release debug asan fuzz,$(BUILD)),)

@@ -23,7 +23,7 @@ static const struct sl_option options[] = {
 	{ "filename", 'f', SL_OPTION_LIST, "PATH", AT(paths), "load what the manifests name and the engine has; may be repeated" },
 	{ "restart", 0, SL_OPTION_LIST, "KIND/NAME", AT(restart), "then restart this workload and wait for it; may be repeated" },
 	{ "namespace", 'n', SL_OPTION_TEXT, "NAME", AT(namespace), "of what is restarted (default: the context's)" },
-	{ "exporter", 0, SL_OPTION_TEXT, "WAY", AT(exporter), "how images leave the engine: store or save (default: the first that works)" },
+	{ "exporter", 0, SL_OPTION_TEXT, "WAY", AT(exporter), "how images leave the engine: store, registry or save (default: the first that works)" },
 	{ "importer", 0, SL_OPTION_TEXT, "WAY", AT(importer), "how layers enter containerd: direct (straight into snapshots), import, or auto (the default)" },
 	{ "dry-run", 0, SL_OPTION_FLAG, NULL, AT(dry_run), "say what each node lacks, and load nothing" },
 };
@@ -128,7 +128,7 @@ static int check_usage(const struct load_options *given, size_t n_references, st
 	if (given->paths.n && n_references)
 		return sl_error_set(err, SL_USAGE, "-f loads what the manifests name; image names do not go with it");
 	if (given->exporter && !sl_load_is_exporter(given->exporter))
-		return sl_error_set(err, SL_USAGE, "--exporter is store or save, not '%s'", given->exporter);
+		return sl_error_set(err, SL_USAGE, "--exporter is store, registry or save, not '%s'", given->exporter);
 	return 0;
 }
 

@@ -318,7 +318,7 @@ struct sl_http_response *sl_engine_save(const struct sl_engine *engine, const st
 	/* the daemon writes every layer to a temporary folder before the first byte
 	 * comes: silence in proportion to the size is normal */
 	int64_t silence = SL_HTTP_SILENCE + size / 5000;
-	struct sl_http_response *response = sl_http_open(&engine->endpoint, "GET", path.data, NULL, 0, silence, &status, err);
+	struct sl_http_response *response = sl_http_open(&engine->endpoint, "GET", path.data, NULL, 0, NULL, silence, &status, err);
 	if (!response || status == 200)
 		return response;
 	sl_autobuf struct sl_buf answer = SL_BUF_INIT;

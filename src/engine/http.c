@@ -250,8 +250,8 @@ static void set_method(CURL *easy, const char *method, const char *body, size_t 
 }
 
 struct sl_http_response *sl_http_open(const struct sl_endpoint *endpoint, const char *method, const char *path,
-				      const char *body, size_t body_len, int64_t silence_ms, int *status,
-				      struct sl_error *err)
+				      const char *body, size_t body_len, const char *header, int64_t silence_ms,
+				      int *status, struct sl_error *err)
 {
 	struct sl_http_response *response = calloc(1, sizeof(*response));
 	if (!response) {
@@ -262,6 +262,8 @@ struct sl_http_response *sl_http_open(const struct sl_endpoint *endpoint, const 
 	response->multi = curl_multi_init();
 	response->easy = new_easy(endpoint, path, &response->dial);
 	response->headers = curl_slist_append(curl_slist_append(NULL, "Expect:"), "Content-Type: application/json");
+	if (header && response->headers)
+		response->headers = curl_slist_append(response->headers, header);
 	if (!response->multi || !response->easy || !response->headers) {
 		sl_error_nomem(err);
 		sl_http_close(response);
@@ -325,7 +327,7 @@ int sl_http_request(const struct sl_endpoint *endpoint, const char *method, cons
 		    struct sl_buf *answer, struct sl_error *err)
 {
 	int status = 0;
-	struct sl_http_response *response = sl_http_open(endpoint, method, path, body, body ? strlen(body) : 0,
+	struct sl_http_response *response = sl_http_open(endpoint, method, path, body, body ? strlen(body) : 0, NULL,
 							 endpoint->patience, &status, err);
 	if (!response)
 		return -1;

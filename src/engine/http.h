@@ -44,12 +44,12 @@ void sl_endpoint_release(struct sl_endpoint *endpoint);
 
 struct sl_http_response; /* a response being read */
 
-/* Send a request and read the answer's head.  @body (@body_len bytes of JSON)
- * may be NULL.  *status is the HTTP status.  The caller closes the response;
+/* Send a request and read the answer's head.  @body (@body_len bytes of JSON) and
+ * @header (one more, "Name: value") may be NULL.  *status is the HTTP status.  The caller closes the response;
  * NULL with @err when no answer came. */
 struct sl_http_response *sl_http_open(const struct sl_endpoint *endpoint, const char *method, const char *path,
-				      const char *body, size_t body_len, int64_t silence_ms, int *status,
-				      struct sl_error *err) SL_MUST_CHECK;
+				      const char *body, size_t body_len, const char *header, int64_t silence_ms,
+				      int *status, struct sl_error *err) SL_MUST_CHECK;
 
 /* The next bytes of the body, at *data until the next call: their number, 0 at
  * the end, -1 with @err (also when the body was cut short). */

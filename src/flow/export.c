@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -12,6 +13,43 @@ static struct sl_exporter *open_store(struct sl_load *load, struct sl_error *err
 	return sl_exporter_store(load->images, load->n_images, err);
 }
 
+/* An engine that packs what it pushes is slower than its own export where all of an
+ * image has to come. */
+static bool packs_all(const struct sl_load *load)
+{
+	for (size_t i = 0; i < load->n_images; i++) {
+		const struct sl_image *image = &load->images[i];
+		size_t n = 0;
+		for (size_t j = 0; j < image->n_layers; j++)
+			n += sl_load_is_lacking(load, &image->layers[j].diff_id);
+		if (sl_digest_known(&image->config) && n && n == image->n_layers)
+			return true;
+	}
+	return false;
+}
+
+static struct sl_exporter *open_registry(struct sl_load *load, struct sl_error *err)
+{
+	size_t n = 0;
+	if (!load->exporter_wanted && packs_all(load)) {
+		sl_error_set(err, SL_FAILED, "the engine would have to pack every layer first");
+		return NULL;
+	}
+	for (size_t i = 0; i < load->n_images; i++)
+		n += load->images[i].n_layers;
+	struct sl_digest *lacking = calloc(n ? n : 1, sizeof(*lacking));
+	if (!lacking) {
+		sl_error_nomem(err);
+		return NULL;
+	}
+	n = 0;
+	for (size_t i = 0; i < load->n_images; i++)
+		for (size_t j = 0; j < load->images[i].n_layers; j++)
+			if (sl_load_is_lacking(load, &load->images[i].layers[j].diff_id))
+				lacking[n++] = load->images[i].layers[j].diff_id;
+	return sl_exporter_registry(load->engine, load->images, load->n_images, lacking, n, err);
+}
+
 static struct sl_exporter *open_save(struct sl_load *load, struct sl_error *err)
 {
 	return sl_exporter_save(load->engine, load->images, load->n_images, err);
@@ -22,6 +60,7 @@ static const struct {
 	struct sl_exporter *(*open)(struct sl_load *load, struct sl_error *err);
 } ways[] = {
 	{ "store", open_store },
+	{ "registry", open_registry },
 	{ "save", open_save },
 };
 #define N_WAYS (sizeof(ways) / sizeof(ways[0]))

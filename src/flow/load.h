@@ -114,6 +114,9 @@ int sl_load_run(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
 int sl_load_want(const struct sl_load *load, struct sl_load_node *node, struct sl_error *err) SL_MUST_CHECK;
 bool sl_load_wants(const struct sl_load_node *node, const struct sl_digest *diff_id);
 
+/* Does any node that takes part in this pass? */
+bool sl_load_is_lacking(const struct sl_load *load, const struct sl_digest *diff_id);
+
 /* SL_FAILED when an image cannot run on a node that was opened. */
 int sl_load_check_platforms(const struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
 

@@ -43,6 +43,14 @@ bool sl_load_wants(const struct sl_load_node *node, const struct sl_digest *diff
 	return node->n_wanted && bsearch(diff_id, node->wanted, node->n_wanted, sizeof(*diff_id), compare);
 }
 
+bool sl_load_is_lacking(const struct sl_load *load, const struct sl_digest *diff_id)
+{
+	for (size_t k = 0; k < load->n_nodes; k++)
+		if (load->nodes[k].feeding && sl_load_wants(&load->nodes[k], diff_id))
+			return true;
+	return false;
+}
+
 bool sl_load_needs_export(const struct sl_load *load, const struct sl_load_node *node)
 {
 	if (!load->images || node->whole)

@@ -109,5 +109,5 @@ content_on_node() {
 @test "an unknown way is a usage error" {
 	run --separate-stderr "$SIDELIFT" load --exporter magic exporters:dev
 	[ "$status" = 2 ]
-	[[ "$stderr" = *"--exporter is store or save, not 'magic'"* ]]
+	[[ "$stderr" = *"--exporter is store, registry or save, not 'magic'"* ]]
 }
