@@ -73,7 +73,7 @@ void sl_report_images(const struct sl_load *load)
 {
 	for (size_t i = 0; i < load->n_images; i++) {
 		const struct sl_image *image = &load->images[i];
-		const char *digest = sl_digest_known(&image->config) ? sl_digest_hex(&image->config) : "(digest not known yet)";
+		const char *digest = sl_digest_known(&image->config) ? sl_digest_hex(&image->config) : "(unknown)";
 		printf("%s  %.12s  %zu layer%s\n", image->name, digest, image->n_layers, image->n_layers == 1 ? "" : "s");
 	}
 }

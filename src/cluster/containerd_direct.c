@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "image/overlay.h"
+#include "image/unpack.h"
 
 /*
  * The direct way: a layer is unpacked by the node's own tar into a snapshot, which
@@ -30,6 +31,8 @@
 #define HELD_MAX ((size_t)4 << 20)
 /* What is gathered before it is sent. */
 #define GATHER ((size_t)256 << 10)
+/* Frames beyond the first one grow up to this, for each costs the node a process. */
+#define FRAME_MAX ((int64_t)16 << 20)
 /* Chain IDs in a label (4096 bytes at most), and in a note. */
 #define CHAINS_A_LABEL 50
 #define CHAINS_MAX 500
@@ -112,8 +115,9 @@ static int send_bytes(struct sl_containerd *self, const char *data, size_t len)
 	char line[32];
 	while (len) {
 		if (!direct->announced) {
-			direct->announced = (int64_t)len;
-			int n = snprintf(line, sizeof(line), "%zu\n", len);
+			direct->frame = direct->frame * 2 < FRAME_MAX ? direct->frame * 2 : FRAME_MAX;
+			direct->announced = (int64_t)len > direct->frame ? (int64_t)len : direct->frame;
+			int n = snprintf(line, sizeof(line), "%lld\n", (long long)direct->announced);
 			if (write_raw(self, line, (size_t)n) < 0)
 				return -1;
 		}
@@ -152,6 +156,7 @@ static int begin_stream(struct sl_containerd *self, const struct spot *spot, int
 	snprintf(marker, 48, ".sidelift-%s", self->session.token);
 	direct->write_error = (struct sl_error)SL_ERROR_INIT;
 	direct->announced = size + size / 256 + 4096;
+	direct->frame = 32768;
 	sl_buf_clear(&direct->out);
 	self->archive.importer = "unpacking into a snapshot";
 	int len = snprintf(line, sizeof(line), "layer %s sidelift-direct-p%s-%s-%zu %s %s %s\n%lld\n", self->target.snapshotter,
@@ -193,12 +198,25 @@ static int stream_failed(struct sl_containerd *self, struct sl_error *err)
 	return -1;
 }
 
+/* As sl_overlay_convert(), of a layer that may be packed. */
+static int convert(const struct sl_incoming *layer, bool first, const char *marker, int (*sink)(void *ctx, const void *data, size_t len),
+		   void *ctx, struct sl_error *err)
+{
+	if (!layer->packed)
+		return sl_overlay_convert(&layer->source, first, marker, sink, ctx, err);
+	struct sl_unpack *unpack = sl_unpack_new(&layer->source, &layer->diff_id, err);
+	const struct sl_source plain = { .read = sl_unpack_read, .ctx = unpack };
+	int rc = unpack ? sl_overlay_convert(&plain, first, marker, sink, ctx, err) : -1;
+	sl_unpack_free(unpack);
+	return rc;
+}
+
 static int stream_layer(struct sl_containerd *self, const struct spot *spot, const struct sl_incoming *layer, struct sl_error *err)
 {
 	char marker[48];
 	if (begin_stream(self, spot, layer->size, marker) < 0)
 		return stream_failed(self, err);
-	int rc = sl_overlay_convert(&layer->source, !spot->parent, marker, take_bytes, self, err);
+	int rc = convert(layer, !spot->parent, marker, take_bytes, self, err);
 	if (rc > 0) {
 		self->target.direct_failed = true;
 		return sl_error_wrap(err, "layer %s cannot go straight into a snapshot", layer->diff_id.text);
@@ -235,7 +253,8 @@ static int count_bytes(void *ctx, const void *data, size_t len)
 static struct sl_incoming incoming_of(const struct sl_held *held, struct cursor *cursor)
 {
 	*cursor = (struct cursor){ .bytes = &held->bytes };
-	return (struct sl_incoming){ .diff_id = held->diff_id, .size = (int64_t)held->bytes.len, .source = { .read = read_held, .ctx = cursor } };
+	return (struct sl_incoming){ .diff_id = held->diff_id, .size = (int64_t)held->bytes.len, .packed = held->packed,
+				     .source = { .read = read_held, .ctx = cursor } };
 }
 
 /* Would it be mastered?  Otherwise it is left to the import.  1, 0, or -1. */
@@ -244,7 +263,7 @@ static int try_held(struct sl_containerd *self, struct sl_held *held, bool first
 	struct cursor cursor;
 	struct sl_error why = SL_ERROR_INIT;
 	struct sl_incoming layer = incoming_of(held, &cursor);
-	int rc = sl_overlay_convert(&layer.source, first, ".sidelift", count_bytes, NULL, &why);
+	int rc = convert(&layer, first, ".sidelift", count_bytes, NULL, &why);
 	if (rc == 0)
 		return 1;
 	if (rc < 0) {
@@ -296,7 +315,7 @@ static int hold(struct sl_containerd *self, const struct sl_incoming *layer, str
 		return sl_error_nomem(err);
 	direct->held = bigger;
 	struct sl_held *held = &bigger[direct->n_held++];
-	*held = (struct sl_held){ .diff_id = layer->diff_id };
+	*held = (struct sl_held){ .diff_id = layer->diff_id, .packed = layer->packed };
 	while ((n = layer->source.read(layer->source.ctx, &data, err)) > 0)
 		if (sl_buf_add(&held->bytes, data, (size_t)n) < 0)
 			return sl_error_nomem(err);
@@ -330,8 +349,8 @@ int sl_containerd_take(struct sl_target *target, const struct sl_incoming *layer
 	struct sl_containerd *self = sl_containerd_of(target);
 	if (!self->direct.open)
 		return import(self, layer, "the node has no such way", err);
-	if (layer->packed)
-		return import(self, layer, "it comes packed, so its diff ID is not known yet", err);
+	if (!sl_digest_known(&layer->diff_id))
+		return import(self, layer, "which one it is, is not known yet", err);
 	struct spot spot = find_spot(self, &layer->diff_id);
 	if (!spot.n || (target->importer == SL_IMPORTER_AUTO && !spot.worth))
 		return import(self, layer, "it is small", err);

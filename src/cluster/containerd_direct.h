@@ -10,6 +10,7 @@
 struct sl_held {
 	struct sl_digest diff_id;
 	struct sl_buf bytes;
+	bool packed;
 	bool import; /* the direct way is not for it */
 };
 
@@ -21,6 +22,7 @@ struct sl_direct {
 	size_t n_held, held_bytes;
 	struct sl_buf out;      /* on its way into a frame */
 	int64_t announced;      /* bytes that the frame at hand still wants */
+	int64_t frame;          /* and how large the one before was */
 	struct sl_error write_error;
 };
 

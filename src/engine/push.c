@@ -11,8 +11,8 @@
 
 /* From this API version on a push can be of one platform of an index. */
 #define API_PLATFORM 46
-/* Taking a name away; milliseconds. */
-#define UNTAG_PATIENCE 10000
+/* Giving a name and taking it away; milliseconds. */
+#define NAMING_PATIENCE 10000
 
 static bool is_podman(const struct sl_engine *engine)
 {
@@ -87,9 +87,19 @@ static int tag(const struct sl_engine *engine, const struct sl_endpoint *endpoin
 	return status >= 200 && status < 300 ? 0 : -1;
 }
 
+/* For what must not be left half done, or unknown whether it was. */
+static struct sl_endpoint lasting(const struct sl_engine *engine)
+{
+	struct sl_endpoint endpoint = engine->endpoint;
+	endpoint.cancel = NULL;
+	endpoint.patience = NAMING_PATIENCE;
+	return endpoint;
+}
+
 int sl_push_tag(const struct sl_push *push, const char *id, const char *name, struct sl_error *err)
 {
-	return tag(push->engine, &push->engine->endpoint, id, push->repository, name, err);
+	const struct sl_endpoint endpoint = lasting(push->engine);
+	return tag(push->engine, &endpoint, id, push->repository, name, err);
 }
 
 /* How many tags the image called @reference has; -1 when there is none. */
@@ -107,23 +117,43 @@ static int count_tags(const struct sl_engine *engine, const struct sl_endpoint *
 	return (int)json_array_size(json_object_get(info, "RepoTags"));
 }
 
-int sl_push_untag(const struct sl_engine *engine, const char *reference, const char *other, struct sl_error *err)
+static int delete_name(const struct sl_engine *engine, const struct sl_endpoint *endpoint, const char *reference, struct sl_error *err)
 {
-	struct sl_endpoint endpoint = engine->endpoint;
-	sl_autofree char *path = NULL, *repository = strdup(reference);
-	char *colon = repository ? strrchr(repository, ':') : NULL;
-	endpoint.cancel = NULL;
-	endpoint.patience = UNTAG_PATIENCE;
-	if (!colon || asprintf(&path, "%s/images/%s?noprune=1", engine->api, reference) < 0) {
+	sl_autofree char *path = NULL;
+	if (asprintf(&path, "%s/images/%s?noprune=1", engine->api, reference) < 0) {
 		path = NULL;
 		return sl_error_nomem(err);
 	}
-	*colon = '\0';
-	/* with its last name an image would go, too */
-	if (other && count_tags(engine, &endpoint, reference) == 1)
-		(void)!tag(engine, &endpoint, other, repository, colon + 1, NULL);
-	int status = ask(&endpoint, "DELETE", path, NULL, err);
+	int status = ask(endpoint, "DELETE", path, NULL, err);
 	return (status >= 200 && status < 300) || status == 404 ? 0 : -1;
+}
+
+/* With its last name an image would go, and a pushed one has its digest as a name
+ * besides: it gets another name, which is then given to @other. */
+static int delete_last_name(const struct sl_engine *engine, const struct sl_endpoint *endpoint, const char *reference, const char *repository,
+			    const char *name, const char *other, struct sl_error *err)
+{
+	sl_autofree char *kept = NULL, *kept_reference = NULL;
+	if (asprintf(&kept, "%s-kept", repository) < 0 || asprintf(&kept_reference, "%s-kept:%s", repository, name) < 0) {
+		kept_reference = NULL;
+		return sl_error_nomem(err);
+	}
+	return tag(engine, endpoint, reference, kept, name, err) < 0 || delete_name(engine, endpoint, reference, err) < 0 ||
+	       tag(engine, endpoint, other, kept, name, err) < 0 ? -1 : delete_name(engine, endpoint, kept_reference, err);
+}
+
+int sl_push_untag(const struct sl_engine *engine, const char *reference, const char *other, struct sl_error *err)
+{
+	const struct sl_endpoint endpoint = lasting(engine);
+	sl_autofree char *repository = strdup(reference);
+	char *colon = repository ? strrchr(repository, ':') : NULL;
+	if (!colon)
+		return sl_error_nomem(err);
+	*colon = '\0';
+	/* where the other one has gone as well, its owner has removed the image */
+	if (count_tags(engine, &endpoint, reference) == 1 && other && count_tags(engine, &endpoint, other) > 0)
+		return delete_last_name(engine, &endpoint, reference, repository, colon + 1, other, err);
+	return delete_name(engine, &endpoint, reference, err);
 }
 
 struct sl_http_response *sl_push_begin(const struct sl_push *push, const char *name, const struct sl_image *image,

@@ -27,8 +27,8 @@ bool sl_push_is_near(const struct sl_engine *engine);
 /* Give image @id the name REPOSITORY:@tag. */
 int sl_push_tag(const struct sl_push *push, const char *id, const char *tag, struct sl_error *err) SL_MUST_CHECK;
 
-/* Take the name @reference away, never an image: where it is the last name of one,
- * it is given to @other, which has another, first.  It is done even after an
+/* Take the name @reference away, but not the image, even where it is its last name:
+ * as long as there is an image called @other, which may be another one by now.  It is done even after an
  * interruption.  A name that is not there is no error. */
 int sl_push_untag(const struct sl_engine *engine, const char *reference, const char *other, struct sl_error *err) SL_MUST_CHECK;
 

@@ -34,6 +34,8 @@
 #define NO_LAYER SIZE_MAX
 /* How long a wait may go on before it looks whether it is still wanted; ms. */
 #define SLICE_MS 100
+/* How long the first wanted layer waits for one below it to be asked for, too. */
+#define SETTLE_MS 20
 
 struct document {
 	char *reference; /* the tag or digest under which it was pushed */
@@ -63,6 +65,10 @@ struct handover {
 	bool lent, data_lent; /* the reader has it */
 };
 
+struct wanted {
+	bool asked, done;
+};
+
 struct sl_registry {
 	struct MHD_Daemon *daemon;
 	struct sl_door *door;
@@ -72,7 +78,8 @@ struct sl_registry {
 	bool reached, closing, over;
 	int64_t progress; /* when something arrived last */
 	struct sl_registry_round round;
-	bool *done;       /* of the wanted ones */
+	struct wanted *wanted; /* of each of the round's layers */
+	int64_t asked_since;   /* when the first wanted one was asked for */
 	size_t promised;  /* the wanted one that the engine has been asked for */
 	struct upload *uploads;
 	unsigned last_id;
@@ -96,14 +103,19 @@ struct request {
 /* ---- waiting ---- */
 
 /* With the lock; the caller looks at the state again. */
-static void wait_a_slice(struct sl_registry *self)
+static void wait_ms(struct sl_registry *self, long ms)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += SLICE_MS * 1000000L;
+	until.tv_nsec += ms * 1000000L;
 	until.tv_sec += until.tv_nsec / 1000000000L;
 	until.tv_nsec %= 1000000000L;
 	pthread_cond_timedwait(&self->changed, &self->lock, &until);
+}
+
+static void wait_a_slice(struct sl_registry *self)
+{
+	wait_ms(self, SLICE_MS);
 }
 
 static void changed(struct sl_registry *self)
@@ -152,16 +164,36 @@ const struct sl_buf *sl_registry_document(struct sl_registry *self, const char *
 static size_t find_wanted(const struct sl_registry *self, const char *digest)
 {
 	for (size_t i = 0; i < self->round.n; i++)
-		if (self->round.wanted[i] && !self->done[i] && !strcmp(self->round.layers[i].text, digest))
+		if (self->round.wanted[i] && !self->wanted[i].done && !strcmp(self->round.layers[i].text, digest))
 			return i;
 	return NO_LAYER;
+}
+
+/* The engine asks for several layers at once, in no order.  The lowest of them comes
+ * first: a layer goes straight into a node's snapshot only when the one below is
+ * there.  Has the turn of @layer come? */
+static bool is_next(const struct sl_registry *self, size_t layer)
+{
+	bool all = true; /* that could come before it are asked for or done */
+	if (self->promised != NO_LAYER)
+		return self->promised == layer;
+	for (size_t i = 0; i < layer; i++) {
+		if (self->wanted[i].asked && !self->wanted[i].done)
+			return false;
+		all = all && (!self->round.wanted[i] || self->wanted[i].done);
+	}
+	return all || sl_now() - self->asked_since >= SETTLE_MS;
 }
 
 /* Promise wanted @layer to the engine, when its turn has come.  With the lock. */
 static void promise(struct sl_registry *self, size_t layer)
 {
-	while (!self->closing && !self->over && self->promised != NO_LAYER && self->promised != layer)
-		wait_a_slice(self);
+	if (!self->asked_since)
+		self->asked_since = sl_now();
+	self->wanted[layer].asked = true;
+	changed(self);
+	while (!self->closing && !self->over && !is_next(self, layer))
+		wait_ms(self, SETTLE_MS);
 	self->promised = layer;
 }
 
@@ -362,11 +394,12 @@ ssize_t sl_registry_data(struct sl_registry *self, const void **data, int64_t si
 void sl_registry_round(struct sl_registry *self, const struct sl_registry_round *round)
 {
 	pthread_mutex_lock(&self->lock);
-	free(self->done);
-	self->done = calloc(round->n ? round->n : 1, sizeof(*self->done));
+	free(self->wanted);
+	self->wanted = calloc(round->n ? round->n : 1, sizeof(*self->wanted));
 	self->round = *round;
-	if (!self->done)
+	if (!self->wanted)
 		self->round.n = 0;
+	self->asked_since = 0;
 	self->promised = NO_LAYER;
 	self->over = false;
 	while (self->uploads)
@@ -589,7 +622,7 @@ static enum MHD_Result end_upload(struct sl_registry *self, struct MHD_Connectio
 	if (good && layer == NO_LAYER && upload->text.len && !upload->text.failed)
 		good = add_document(self, digest.text, &digest, &upload->text) == 0;
 	if (layer != NO_LAYER) {
-		self->done[layer] = good;
+		self->wanted[layer] = (struct wanted){ .asked = good, .done = good };
 		self->promised = NO_LAYER;
 	}
 	drop_upload(self, upload);
@@ -705,6 +738,7 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **st
 			hand_end(self, false);
 		pthread_mutex_lock(&self->lock);
 		drop_upload(self, request->upload);
+		changed(self);
 		pthread_mutex_unlock(&self->lock);
 	}
 	sl_buf_release(&request->body);
@@ -788,7 +822,7 @@ void sl_registry_stop(struct sl_registry *self)
 		sl_buf_release(&self->documents[i].text);
 	}
 	free(self->documents);
-	free(self->done);
+	free(self->wanted);
 	pthread_cond_destroy(&self->changed);
 	pthread_mutex_destroy(&self->lock);
 	free(self);

@@ -3,7 +3,7 @@
 # engine.sh NAME SUITE: one more engine to build with, as if it were installed on
 # this machine: in a container, but in the machine's own network.  SUITE is one of
 # the docker-… (tests/bed/README.md) or podman.  Prints its address; down.sh NAME
-# ends it.
+# ends it.  BED_ENGINE_NETWORK=none: as in a virtual machine, with another loopback.
 set -euo pipefail
 # shellcheck source=tests/bed/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -24,7 +24,7 @@ podman) serve="exec podman system service -t 0 unix:///bed/run/engine.sock" ;;
 *) serve='sed "s/\"bridge\":\"none\"/\"bridge\":\"docker0\"/" /etc/docker/daemon.json >/run/daemon.json && exec dockerd --config-file /run/daemon.json -H unix:///bed/run/engine.sock' ;;
 esac
 mapfile -t c < <(caps)
-docker run -d --name "$name" --network host "${c[@]}" --security-opt seccomp=unconfined --security-opt systempaths=unconfined \
+docker run -d --name "$name" --network "${BED_ENGINE_NETWORK:-host}" "${c[@]}" --security-opt seccomp=unconfined --security-opt systempaths=unconfined \
 	--device-cgroup-rule 'a *:* rwm' --cgroupns=private --tmpfs /run:exec --tmpfs /tmp:exec --volume /var -v "$run:/bed/run" \
 	--label "$BED_LABEL=$name" --entrypoint sh "sidelift-bed:$2" -c \
 	"for c in /sys/fs/cgroup /sys/fs/cgroup/*/; do [ ! -d \$c ] || mount -o remount,bind,rw \$c; done 2>/dev/null; $serve" >/dev/null

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import platform
 import sys
 import tarfile
@@ -36,7 +37,8 @@ config = json.dumps({"architecture": arch, "os": "linux", "config": {}, "rootfs"
 manifest = add(json.dumps({"schemaVersion": 2, "mediaType": OCI + "manifest.v1+json", "config": add(config, "config.v1+json"),
                            "layers": [add(gzip.compress(x), "layer.v1.tar+gzip") for x in layers]}).encode(), "manifest.v1+json")
 manifest["platform"] = {"architecture": arch, "os": "linux"}
-attestation = add(b'{"schemaVersion":2,"config":{"digest":"sha256:%s"},"layers":[]}' % (b"0" * 64), "manifest.v1+json")
+attested = add(json.dumps({"provenance": os.environ.get("PROVENANCE", "none")}).encode(), "config.v1+json")
+attestation = add(json.dumps({"schemaVersion": 2, "mediaType": OCI + "manifest.v1+json", "config": attested, "layers": []}).encode(), "manifest.v1+json")
 attestation.update(platform={"architecture": "unknown", "os": "unknown"},
                    annotations={"vnd.docker.reference.type": "attestation-manifest"})
 absent = {"mediaType": OCI + "manifest.v1+json", "digest": "sha256:" + "1" * 64, "size": 500,
