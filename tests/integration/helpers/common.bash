@@ -41,8 +41,10 @@ config_on_node() {
 
 # file_on_node NODE CANONICAL-NAME PATH: hash of a file of the unpacked image
 file_on_node() {
-	docker exec "$1" sh -c "mkdir -p /tmp/look && ctr -n k8s.io images mount $2 /tmp/look >/dev/null && sha256sum </tmp/look/$3 | cut -d' ' -f1
-		ctr -n k8s.io images unmount --rm /tmp/look >/dev/null"
+	# each time at another place: ctr may not have let go of the last one
+	docker exec "$1" sh -c 'at=/tmp/look-$$
+		mkdir $at && ctr -n k8s.io images mount "$0" $at >/dev/null && sha256sum <$at/"$1" | cut -d" " -f1
+		ctr -n k8s.io images unmount --rm $at >/dev/null && rmdir $at' "$2" "$3"
 }
 
 hash_of() { sha256sum <"$1" | cut -d' ' -f1; }
