@@ -53,7 +53,7 @@ static int known_images(struct sl_load *load, const struct sl_strv *references, 
 			    load->engine->endpoint.url);
 }
 
-static int prepare(struct sl_cli *cli, struct sl_load *load, const struct sl_strv *references, bool manifests,
+static int prepare(struct sl_cli *cli, struct sl_load *load, const struct sl_strv *references, bool manifests, bool dry_run,
 		   struct sl_error *err)
 {
 	load->cancel = &cli->cancel;
@@ -73,6 +73,7 @@ static int prepare(struct sl_cli *cli, struct sl_load *load, const struct sl_str
 				    load->cluster->shared, load->archive);
 	if (load->cluster->shared)
 		return 0;
+	load->exports = !dry_run;
 	return sl_load_open(load, err) < 0 ? -1 : sl_load_plan(load, err);
 }
 
@@ -141,7 +142,7 @@ static int load_with(struct sl_cli *cli, const struct load_options *given, struc
 		return -1;
 	if (given->paths.n && sl_sources_read(&sources, NULL, &stream, references, err) < 0)
 		return -1;
-	int rc = prepare(cli, &load, references, given->paths.n > 0, err);
+	int rc = prepare(cli, &load, references, given->paths.n > 0, given->dry_run, err);
 	if (rc == 0)
 		rc = load_and_report(cli, &load, given, err);
 	else if (cli->json)

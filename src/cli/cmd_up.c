@@ -145,7 +145,10 @@ static int prepare(struct up_run *run, struct sl_cli *cli, struct sl_error *err)
 static int load(struct up_run *run, struct sl_cli *cli, struct sl_error *err)
 {
 	struct sl_load *load = &run->up.load;
-	if (sl_up_images(&run->up, err) < 0 || sl_load_open(load, err) < 0)
+	if (sl_up_images(&run->up, err) < 0)
+		return -1;
+	load->exports = !run->given->dry_run && !cli->cluster.shared;
+	if (sl_load_open(load, err) < 0)
 		return -1;
 	if (run->given->dry_run || cli->cluster.shared || !load->n_images)
 		return 0;

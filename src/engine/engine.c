@@ -12,7 +12,7 @@
 
 /* The newest API that was read for; an older engine is asked in its own. */
 #define API_MAJOR 1
-#define API_MINOR 44
+#define API_MINOR 48
 #define API_MINOR_MIN 24
 
 void sl_engine_release(struct sl_engine *engine)
@@ -216,9 +216,8 @@ static int take_inspect(const struct sl_engine *engine, const json_t *info, stru
 	 * earlier ones by a repo digest that equals it) the ID is a manifest's or an
 	 * index's digest, and only the export tells the config's */
 	const char *driver = sl_json_str(json_object_get(info, "GraphDriver"), "Name");
-	bool manifest_id = json_object_get(info, "Descriptor") ||
-			   !driver || !*driver || !strcmp(driver, "overlayfs");
-	if (!manifest_id)
+	image->packed = json_is_object(json_object_get(info, "Descriptor")) || !driver || !*driver || !strcmp(driver, "overlayfs");
+	if (!image->packed)
 		sl_digest_parse(image->id, &image->config);
 	if (driver && !strcmp(driver, "overlay2") && take_store(engine, info, image) < 0)
 		return sl_error_nomem(err);

@@ -22,6 +22,9 @@
  * already, to no avail.
  */
 
+/* How long the engine may take for what comes after the last layer. */
+#define TAIL_MS 5000
+
 /* One image's stay in the engine under a name for pushing. */
 struct tagged {
 	char *tag, *reference;
@@ -40,7 +43,7 @@ struct pushing {
 struct registry_export {
 	struct sl_exporter exporter; /* first */
 	const struct sl_engine *engine;
-	const struct sl_digest *lacking; /* diff IDs, sorted; owned */
+	struct sl_digest *lacking; /* diff IDs, sorted; owned */
 	size_t n_lacking;
 	struct sl_registry *registry;
 	struct sl_registry_identity identity;
@@ -49,7 +52,10 @@ struct registry_export {
 	size_t image;           /* the one that is pushed now */
 	struct pushing pushing;
 	struct sl_digest *blobs;/* of its layers, as the engine knows them */
-	bool *wanted;
+	bool *wanted;           /* those of them that have not come yet */
+	size_t n_wanted;
+	pthread_t tidier;       /* ends the last push and removes the names, while the nodes are at work */
+	bool tidying;
 	struct sl_registry_blob current;
 };
 
@@ -190,7 +196,6 @@ static int first_round(struct registry_export *self, struct sl_image *image, str
 	struct sl_registry_round round = { .all = true, .config = image->config };
 	struct sl_registry_blob ignored;
 	struct sl_digest config;
-	bool packs = sl_digest_known(&image->config);
 	int rc = begin_push(self, &round, err);
 	if (rc == 0)
 		rc = sl_registry_next(self->registry, &ignored, SL_HTTP_SILENCE, self->engine->endpoint.cancel, err);
@@ -206,7 +211,7 @@ static int first_round(struct registry_export *self, struct sl_image *image, str
 	}
 	if (rc)
 		return sl_error_set(err, SL_FAILED, "the engine does not push the image's config");
-	if (packs)
+	if (!image->packed)
 		estimate_sizes(self, image);
 	return 0;
 }
@@ -224,9 +229,10 @@ static bool was_pushed(const struct registry_export *self, const struct sl_diges
 static int second_round(struct registry_export *self, struct sl_error *err)
 {
 	const struct sl_image *image = &self->exporter.images[self->image];
-	size_t n = image->n_layers, n_wanted = 0;
+	size_t n = image->n_layers;
 	free(self->blobs);
 	free(self->wanted);
+	self->n_wanted = 0;
 	self->blobs = calloc(n ? n : 1, sizeof(*self->blobs));
 	self->wanted = calloc(n ? n : 1, sizeof(*self->wanted));
 	if (!self->blobs || !self->wanted)
@@ -237,39 +243,53 @@ static int second_round(struct registry_export *self, struct sl_error *err)
 		self->wanted[i] = is_lacking(self, diff_id) && !was_pushed(self, diff_id);
 		for (size_t j = 0; j < i; j++)
 			self->wanted[i] = self->wanted[i] && !sl_digest_equal(&image->layers[j].diff_id, diff_id);
-		n_wanted += self->wanted[i];
+		self->n_wanted += self->wanted[i];
 	}
 	const struct sl_registry_round round = { .layers = self->blobs, .wanted = self->wanted, .n = n };
-	return n_wanted ? (begin_push(self, &round, err) < 0 ? -1 : 1) : 0;
+	return self->n_wanted ? (begin_push(self, &round, err) < 0 ? -1 : 1) : 0;
 }
 
 /* ---- the exporter ---- */
 
+static int begin_tidying(struct registry_export *self);
+
+/* The next layer of the image at hand: 1, or 0 when all have come. */
+static int next_layer(struct registry_export *self, struct sl_blob *blob, struct sl_error *err)
+{
+	const struct sl_image *image = &self->exporter.images[self->image];
+	if (!self->n_wanted)
+		return 0;
+	int rc = sl_registry_next(self->registry, &self->current, SL_HTTP_SILENCE, self->engine->endpoint.cancel, err);
+	if (rc < 0)
+		return -1;
+	if (rc == 0) {
+		if (end_push(self, false, err) == 0)
+			sl_error_set(err, SL_FAILED, "the engine did not push all that was asked for");
+		return -1;
+	}
+	const struct sl_layer *layer = &image->layers[self->current.layer];
+	self->wanted[self->current.layer] = false;
+	self->n_wanted--;
+	*blob = (struct sl_blob){ .diff_id = layer->diff_id, .size = self->current.size,
+				  .packed = !sl_digest_equal(&self->current.digest, &layer->diff_id) };
+	return 1;
+}
+
 static int registry_next(struct sl_exporter *exporter, struct sl_blob *blob, struct sl_error *err)
 {
 	struct registry_export *self = (struct registry_export *)exporter;
-	while (self->image < exporter->n_images) {
-		struct sl_image *image = &exporter->images[self->image];
+	for (; self->image < exporter->n_images; self->image++) {
 		int rc = self->pushing.running ? 1 : second_round(self, err);
 		if (rc > 0)
-			rc = sl_registry_next(self->registry, &self->current, SL_HTTP_SILENCE, self->engine->endpoint.cancel, err);
-		if (rc < 0)
+			rc = next_layer(self, blob, err);
+		if (rc)
+			return rc;
+		bool last = self->image + 1 == exporter->n_images;
+		/* what the engine still says is of no interest; but two pushes would be in each other's way */
+		if (!last && end_push(self, false, err) < 0)
 			return -1;
-		if (rc > 0) {
-			const struct sl_layer *layer = &image->layers[self->current.layer];
-			self->wanted[self->current.layer] = false;
-			*blob = (struct sl_blob){ .diff_id = layer->diff_id, .size = self->current.size,
-						  .packed = !sl_digest_equal(&self->current.digest, &layer->diff_id) };
-			return 1;
-		}
-		if (end_push(self, false, err) < 0)
-			return -1;
-		for (size_t i = 0; i < image->n_layers; i++)
-			if (self->wanted[i])
-				return sl_error_set(err, SL_FAILED, "the engine did not push layer %s", image->layers[i].diff_id.text);
-		self->image++;
 	}
-	return 0;
+	return begin_tidying(self);
 }
 
 static ssize_t registry_data(struct sl_exporter *exporter, const void **data, struct sl_error *err)
@@ -293,6 +313,7 @@ static int registry_finish(struct sl_exporter *exporter, struct sl_error *err)
 	return 0; /* everything is known since the first round, or since the layer came */
 }
 
+/* From the tidier, or when there is none. */
 static void untag(struct registry_export *self, size_t i)
 {
 	struct tagged *tagged = &self->tagged[i];
@@ -305,23 +326,47 @@ static void untag(struct registry_export *self, size_t i)
 	free(tagged->reference);
 }
 
+static void tidy(struct registry_export *self)
+{
+	struct sl_error why = SL_ERROR_INIT;
+	struct sl_registry_blob ignored;
+	bool stop = self->pushing.running &&
+		    sl_registry_next(self->registry, &ignored, TAIL_MS, self->engine->endpoint.cancel, &why) != 0;
+	if (end_push(self, stop, &why) < 0)
+		sl_debug("the push has ended: %s", why.message);
+	for (size_t i = 0; i < self->exporter.n_images; i++)
+		untag(self, i);
+}
+
+static void *keep_tidy(void *ctx)
+{
+	tidy(ctx);
+	return NULL;
+}
+
+static int begin_tidying(struct registry_export *self)
+{
+	self->tidying = self->tidying || pthread_create(&self->tidier, NULL, keep_tidy, self) == 0;
+	return 0;
+}
+
 static void registry_free(struct sl_exporter *exporter)
 {
 	struct registry_export *self = (struct registry_export *)exporter;
-	struct sl_error ignored;
-	if (self->pushing.running)
-		sl_cancel_fire(&self->pushing.stop, 1);
-	sl_registry_stop_serving(self->registry);
-	if (end_push(self, true, &ignored) < 0)
-		sl_debug("the push was ended");
+	if (self->tidying) {
+		pthread_join(self->tidier, NULL);
+	} else {
+		if (self->pushing.running)
+			sl_cancel_fire(&self->pushing.stop, 1);
+		sl_registry_stop_serving(self->registry);
+		tidy(self);
+	}
 	sl_registry_stop(self->registry);
-	for (size_t i = 0; self->tagged && i < exporter->n_images; i++)
-		untag(self, i);
 	sl_push_release(&self->push);
 	free(self->tagged);
 	free(self->blobs);
 	free(self->wanted);
-	free((void *)self->lacking);
+	free(self->lacking);
 	free(self);
 }
 
@@ -381,24 +426,29 @@ static int open_registry(struct registry_export *self, struct sl_error *err)
 	return 0;
 }
 
-struct sl_exporter *sl_exporter_registry(const struct sl_engine *engine, struct sl_image *images, size_t n,
-					 struct sl_digest *lacking, size_t n_lacking, struct sl_error *err)
+struct sl_exporter *sl_exporter_registry(const struct sl_engine *engine, struct sl_image *images, size_t n, struct sl_error *err)
 {
 	struct registry_export *self = calloc(1, sizeof(*self));
 	struct tagged *tagged = calloc(n, sizeof(*tagged));
 	if (!self || !tagged) {
 		free(self);
 		free(tagged);
-		free(lacking);
 		sl_error_nomem(err);
 		return NULL;
 	}
-	*self = (struct registry_export){ .exporter = { .ops = &registry_ops, .images = images, .n_images = n }, .engine = engine,
-					  .lacking = lacking, .n_lacking = n_lacking, .tagged = tagged };
-	if (n_lacking)
-		qsort(lacking, n_lacking, sizeof(*lacking), compare);
+	*self = (struct registry_export){ .exporter = { .ops = &registry_ops, .images = images, .n_images = n }, .engine = engine, .tagged = tagged };
 	if (open_registry(self, err) == 0)
 		return &self->exporter;
 	registry_free(&self->exporter);
 	return NULL;
+}
+
+void sl_exporter_registry_want(struct sl_exporter *exporter, struct sl_digest *lacking, size_t n)
+{
+	struct registry_export *self = (struct registry_export *)exporter;
+	free(self->lacking);
+	self->lacking = lacking;
+	self->n_lacking = n;
+	if (n)
+		qsort(lacking, n, sizeof(*lacking), compare);
 }

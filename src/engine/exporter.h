@@ -45,12 +45,15 @@ struct sl_exporter {
  * must have been inspected; they are borrowed, and complete on return. */
 struct sl_exporter *sl_exporter_store(struct sl_image *images, size_t n, struct sl_error *err) SL_MUST_CHECK;
 
-/* By having the engine push to a registry in this process (engine/registry.h): only
- * the layers of which the diff ID is among @lacking [@n_lacking] (taken over) come
- * out.  The images must have been inspected; they are borrowed, and complete on
- * return but for the sizes of what is to come. */
+/* By having the engine push to a registry in this process (engine/registry.h).  The
+ * images must have been inspected; they are borrowed, and complete on return but for
+ * the sizes of what is to come. */
 struct sl_exporter *sl_exporter_registry(const struct sl_engine *engine, struct sl_image *images, size_t n,
-					 struct sl_digest *lacking, size_t n_lacking, struct sl_error *err) SL_MUST_CHECK;
+					 struct sl_error *err) SL_MUST_CHECK;
+
+/* Only the layers of which the diff ID is among @lacking [@n] (taken over) come out;
+ * to be called before the first one is asked for. */
+void sl_exporter_registry_want(struct sl_exporter *exporter, struct sl_digest *lacking, size_t n);
 
 /* By GET /images/get: the images must have been inspected.  They are borrowed,
  * and completed by finish. */

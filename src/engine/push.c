@@ -168,7 +168,7 @@ struct sl_http_response *sl_push_begin(const struct sl_push *push, const char *n
 	if (is_podman(engine))
 		sl_buf_puts(&path, "&tlsVerify=false");
 	/* an index may name platforms that are not there, and attestations */
-	if (!sl_digest_known(&image->config) && minor >= API_PLATFORM)
+	if (image->packed && minor >= API_PLATFORM)
 		sl_buf_printf(&path, "&platform=%%7B%%22os%%22%%3A%%22%s%%22%%2C%%22architecture%%22%%3A%%22%s%%22%s%s%s%%7D", image->os,
 			      image->architecture, image->variant ? "%2C%22variant%22%3A%22" : "", image->variant ? image->variant : "",
 			      image->variant ? "%22" : "");

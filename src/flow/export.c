@@ -22,32 +22,49 @@ static bool packs_all(const struct sl_load *load)
 		size_t n = 0;
 		for (size_t j = 0; j < image->n_layers; j++)
 			n += sl_load_is_lacking(load, &image->layers[j].diff_id);
-		if (sl_digest_known(&image->config) && n && n == image->n_layers)
+		if (!image->packed && n && n == image->n_layers)
 			return true;
 	}
 	return false;
 }
 
-static struct sl_exporter *open_registry(struct sl_load *load, struct sl_error *err)
+/* Tell it what to bring. */
+static int want_lacking(const struct sl_load *load, struct sl_exporter *exporter, struct sl_error *err)
 {
 	size_t n = 0;
-	if (!load->exporter_wanted && packs_all(load)) {
-		sl_error_set(err, SL_FAILED, "the engine would have to pack every layer first");
-		return NULL;
-	}
 	for (size_t i = 0; i < load->n_images; i++)
 		n += load->images[i].n_layers;
 	struct sl_digest *lacking = calloc(n ? n : 1, sizeof(*lacking));
-	if (!lacking) {
-		sl_error_nomem(err);
-		return NULL;
-	}
+	if (!lacking)
+		return sl_error_nomem(err);
 	n = 0;
 	for (size_t i = 0; i < load->n_images; i++)
 		for (size_t j = 0; j < load->images[i].n_layers; j++)
 			if (sl_load_is_lacking(load, &load->images[i].layers[j].diff_id))
 				lacking[n++] = load->images[i].layers[j].diff_id;
-	return sl_exporter_registry(load->engine, load->images, load->n_images, lacking, n, err);
+	sl_exporter_registry_want(exporter, lacking, n);
+	return 0;
+}
+
+static struct sl_exporter *open_registry(struct sl_load *load, struct sl_error *err)
+{
+	struct sl_error why = SL_ERROR_INIT;
+	struct sl_exporter *exporter = sl_early_take(load, &why);
+	if (!exporter && why.status != SL_OK) {
+		*err = why;
+		return NULL;
+	}
+	if (!exporter && !load->exporter_wanted && packs_all(load)) {
+		sl_error_set(err, SL_FAILED, "the engine would have to pack every layer first");
+		return NULL;
+	}
+	if (!exporter)
+		exporter = sl_exporter_registry(load->engine, load->images, load->n_images, err);
+	if (exporter && want_lacking(load, exporter, err) < 0) {
+		sl_exporter_free(exporter);
+		return NULL;
+	}
+	return exporter;
 }
 
 static struct sl_exporter *open_save(struct sl_load *load, struct sl_error *err)

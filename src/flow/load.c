@@ -20,6 +20,7 @@ void sl_load_release(struct sl_load *load)
 	}
 	free(load->nodes);
 	sl_exporter_free(load->exporter);
+	sl_early_release(load);
 	for (size_t i = 0; i < load->n_images; i++)
 		sl_image_release(&load->images[i]);
 	free(load->images);
@@ -160,7 +161,10 @@ int sl_load_open(struct sl_load *load, struct sl_error *err)
 	for (size_t i = 0; i < cluster->n_nodes; i++)
 		if (cluster->nodes[i].chosen)
 			load->nodes[load->n_nodes++].node = &cluster->nodes[i];
-	if (sl_each_node(load, open_node, NULL, err) < 0)
+	sl_early_begin(load);
+	int rc = sl_each_node(load, open_node, NULL, err);
+	sl_early_end(load);
+	if (rc < 0)
 		return -1;
 	if (sl_cancelled(load->cancel))
 		return sl_error_set(err, SL_INTERRUPTED, "interrupted");

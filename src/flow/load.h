@@ -73,6 +73,8 @@ struct sl_load {
 	struct sl_exporter *exporter;   /* open already, for an archive */
 	enum sl_importer importer;      /* --importer */
 	const char *exporter_wanted;    /* --exporter; NULL: the first that works */
+	bool exports;                   /* sl_load_run() will follow: what it needs of the engine may begin early */
+	struct sl_early *early;         /* flow/early.c */
 	size_t exporter_first;          /* in the order of flow/export.c: those before it failed */
 	const char *exporter_name;      /* the one that was used; NULL when none was needed */
 	struct sl_load_node *nodes;
@@ -130,6 +132,15 @@ int sl_load_name_images(struct sl_load *load, struct sl_error *err) SL_MUST_CHEC
  * the way, whether there is another. */
 int sl_load_open_exporter(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
 bool sl_load_next_exporter(struct sl_load *load);
+
+/* Have the registry exporter begin while the nodes are looked at, where it is the way
+ * out and only it can tell what the images are (flow/early.c); and wait for it, which
+ * completes the images.  Then: take the exporter, or why there is none; NULL with @err
+ * untouched when it has not been tried. */
+void sl_early_begin(struct sl_load *load);
+void sl_early_end(struct sl_load *load);
+struct sl_exporter *sl_early_take(struct sl_load *load, struct sl_error *err);
+void sl_early_release(struct sl_load *load);
 
 /* Whether @name is a way out. */
 bool sl_load_is_exporter(const char *name);

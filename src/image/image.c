@@ -22,6 +22,31 @@ void sl_image_release(struct sl_image *image)
 	*image = (struct sl_image){ 0 };
 }
 
+static bool copy_text(const char *from, char **to)
+{
+	*to = from ? strdup(from) : NULL;
+	return !from || *to;
+}
+
+int sl_image_copy(const struct sl_image *image, struct sl_image *copy, struct sl_error *err)
+{
+	*copy = *image;
+	copy->manifest_text = NULL;
+	copy->layers = calloc(image->n_layers ? image->n_layers : 1, sizeof(*copy->layers));
+	/* all of them, so that what follows may be released */
+	bool good = copy_text(image->requested, &copy->requested) & copy_text(image->name, &copy->name) & copy_text(image->id, &copy->id) &
+		    copy_text(image->store, &copy->store) & copy_text(image->os, &copy->os) &
+		    copy_text(image->architecture, &copy->architecture) & copy_text(image->variant, &copy->variant) &
+		    copy_text(image->config_text, &copy->config_text);
+	if (!good || !copy->layers) {
+		sl_image_release(copy);
+		return sl_error_nomem(err);
+	}
+	if (image->n_layers)
+		memcpy(copy->layers, image->layers, image->n_layers * sizeof(*copy->layers));
+	return 0;
+}
+
 static int same_layers(const struct sl_image *image, const json_t *diff_ids, struct sl_error *err)
 {
 	if (json_array_size(diff_ids) != image->n_layers)

@@ -35,6 +35,8 @@ struct sl_image {
 	char *name;      /* canonical: docker.io/library/app:dev */
 	char *id;        /* the engine's own identifier; NULL from an archive */
 	char *os, *architecture, *variant; /* variant may be NULL */
+	bool packed;     /* the engine keeps the layers packed, and calls the image by its manifest or index
+			  * (containerd image store) */
 	char *store;     /* the engine's directory, when it keeps the image in overlay2's store; else NULL */
 	int64_t engine_size; /* bytes, as the engine counts them; 0 unknown */
 	struct sl_layer *layers;
@@ -48,6 +50,9 @@ struct sl_image {
 };
 
 void sl_image_release(struct sl_image *image);
+
+/* Make @copy a copy of @image, without a manifest. */
+int sl_image_copy(const struct sl_image *image, struct sl_image *copy, struct sl_error *err) SL_MUST_CHECK;
 
 #define SL_MEDIA_LAYER "application/vnd.oci.image.layer.v1.tar"
 #define SL_MEDIA_LAYER_GZIP "application/vnd.oci.image.layer.v1.tar+gzip"
