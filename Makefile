@@ -62,7 +62,7 @@ TESTS := $(TEST_SRC:tests/unit/%.c=$(O)/tests/%)
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(O)/fuzz/%)
 
 .PHONY: all
-all: $(O)/sidelift ## build build/$(BUILD)/sidelift (the default)
+all: $(O)/sidelift $(O)/sidelift-helper ## build build/$(BUILD)/sidelift (the default)
 
 # Rebuild when the compiler or its flags change.
 FLAGS := $(CC) $(CPPFLAGS_ALL) $(CPPFLAGS) $(CFLAGS_ALL) $(CFLAGS) $(LDFLAGS_ALL) $(LDFLAGS) $(LDLIBS_ALL)
@@ -88,6 +88,21 @@ $(O)/libsidelift.a: $(LIB_OBJ)
 $(O)/sidelift: $(CLI_OBJ) $(O)/libsidelift.a
 	$(say) LINK $@
 	$(Q)$(CC) $(CFLAGS_ALL) $(CFLAGS) $(LDFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL) $(LDLIBS)
+
+# The program of the helper container stands alone there: static, from the sources
+# that it shares with the other, and without sanitizers.
+HELPER_SRC := src/helper/store.c src/image/layerdb.c src/image/tarsplit.c $(addprefix src/base/,buf.c error.c file.c)
+HELPER_OBJ := $(HELPER_SRC:%.c=$(O)/static/%.o)
+HELPER_CFLAGS := -std=c17 -O2 -fno-strict-aliasing
+
+$(O)/static/%.o: %.c $(O)/flags
+	$(say) CC "$< (static)"
+	@mkdir -p $(@D)
+	$(Q)$(CC) -Isrc -Iinclude -D_GNU_SOURCE $(CPPFLAGS) $(HELPER_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/sidelift-helper: $(HELPER_OBJ)
+	$(say) LINK $@
+	$(Q)$(CC) -static -s -o $@ $^ $(LDFLAGS) -ljansson -lz $(LDLIBS)
 
 $(O)/tests/%: $(O)/tests/unit/%.o $(O)/libsidelift.a
 	$(say) LINK $@
@@ -131,8 +146,9 @@ check-headers: $(GEN) ## every header compiles alone
 		$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -Werror -fsyntax-only -x c - || { echo "$$h does not compile alone"; exit 1; }; done
 
 .PHONY: install
-install: $(O)/sidelift ## install to $(DESTDIR)$(PREFIX)
+install: $(O)/sidelift $(O)/sidelift-helper ## install to $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(O)/sidelift $(DESTDIR)$(PREFIX)/bin/sidelift
+	install -D -m 755 $(O)/sidelift-helper $(DESTDIR)$(PREFIX)/libexec/sidelift/sidelift-helper
 	ln -sf sidelift $(DESTDIR)$(PREFIX)/bin/kubectl-sidelift
 	mkdir -p $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins
 	ln -sf ../../../bin/sidelift $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins/docker-sidelift
@@ -155,4 +171,4 @@ help: ## this list
 FORCE:
 
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_SRC:%.c=$(O)/%.d) $(FUZZ_SRC:%.c=$(O)/%.d)
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(HELPER_OBJ:.o=.d) $(TEST_SRC:%.c=$(O)/%.d) $(FUZZ_SRC:%.c=$(O)/%.d)

@@ -69,6 +69,10 @@ json_t *sl_engine_containers(const struct sl_engine *engine, const char *label, 
 struct sl_remote *sl_engine_exec(const struct sl_engine *engine, const char *id, const char *const *argv,
 				 struct sl_error *err) SL_MUST_CHECK;
 
+/* Attach to the three streams of container @id, which has not been started yet.  The
+ * remote cannot tell an exit code; the container is not touched when it is freed. */
+struct sl_remote *sl_engine_attach(const struct sl_engine *engine, const char *id, struct sl_error *err) SL_MUST_CHECK;
+
 /* Begin GET /images/get for the images' IDs; see sl_http_open(). */
 struct sl_http_response *sl_engine_save(const struct sl_engine *engine, const struct sl_image *images, size_t n,
 					struct sl_error *err) SL_MUST_CHECK;

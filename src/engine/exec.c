@@ -207,3 +207,31 @@ struct sl_remote *sl_engine_exec(const struct sl_engine *engine, const char *id,
 	}
 	return &exec->remote;
 }
+
+static const struct sl_remote_ops attach_ops = {
+	.write = exec_write,
+	.close_input = exec_close_input,
+	.pump = exec_pump,
+	.free = exec_free,
+};
+
+struct sl_remote *sl_engine_attach(const struct sl_engine *engine, const char *id, struct sl_error *err)
+{
+	struct exec *exec = calloc(1, sizeof(*exec));
+	sl_autofree char *path = NULL;
+	if (!exec || asprintf(&path, "%s/containers/%s/attach?stream=1&stdin=1&stdout=1&stderr=1", engine->api, id) < 0) {
+		path = NULL;
+		free(exec);
+		sl_error_nomem(err);
+		return NULL;
+	}
+	exec->remote.ops = &attach_ops;
+	exec->remote.cancel = engine->endpoint.cancel;
+	exec->engine = engine;
+	exec->stream = sl_http_upgrade(&engine->endpoint, path, "", err);
+	if (!exec->stream) {
+		exec_free(&exec->remote);
+		return NULL;
+	}
+	return &exec->remote;
+}

@@ -40,10 +40,12 @@ struct sl_exporter {
 	size_t n_images;
 };
 
-/* From the overlay2 graph driver's own store, where this process may read it:
- * the fastest, as only the layers that are asked for are touched.  The images
- * must have been inspected; they are borrowed, and complete on return. */
-struct sl_exporter *sl_exporter_store(struct sl_image *images, size_t n, struct sl_error *err) SL_MUST_CHECK;
+/* From the overlay2 graph driver's own store: the fastest, as only the layers that
+ * are asked for are touched.  Read by this process (@helper NULL), or in a container
+ * of engine @helper's (engine/store.h).  The images must have been inspected; they are
+ * borrowed, and complete on return. */
+struct sl_exporter *sl_exporter_store(const struct sl_engine *helper, struct sl_image *images, size_t n,
+				      struct sl_error *err) SL_MUST_CHECK;
 
 /* By having the engine push to a registry in this process (engine/registry.h).  The
  * images must have been inspected; they are borrowed, and complete on return but for

@@ -10,7 +10,12 @@
 
 static struct sl_exporter *open_store(struct sl_load *load, struct sl_error *err)
 {
-	return sl_exporter_store(load->images, load->n_images, err);
+	return sl_exporter_store(NULL, load->images, load->n_images, err);
+}
+
+static struct sl_exporter *open_helper(struct sl_load *load, struct sl_error *err)
+{
+	return sl_exporter_store(load->engine, load->images, load->n_images, err);
 }
 
 /* An engine that packs what it pushes is slower than its own export where all of an
@@ -77,6 +82,7 @@ static const struct {
 	struct sl_exporter *(*open)(struct sl_load *load, struct sl_error *err);
 } ways[] = {
 	{ "store", open_store },
+	{ "store", open_helper },
 	{ "registry", open_registry },
 	{ "save", open_save },
 };
@@ -98,9 +104,10 @@ int sl_load_open_exporter(struct sl_load *load, struct sl_error *err)
 		load->exporter = sl_exporter_archive(load->archive, NULL, load->images, load->n_images, load->cancel, err);
 		return load->exporter ? 0 : -1;
 	}
+	const char *wanted = load->exporter_wanted;
 	for (; load->exporter_first < N_WAYS; load->exporter_first++) {
 		const char *name = ways[load->exporter_first].name;
-		if (load->exporter_wanted && strcmp(load->exporter_wanted, name) != 0)
+		if (wanted && strcmp(wanted, name) != 0)
 			continue;
 		struct sl_error why = SL_ERROR_INIT;
 		load->exporter = ways[load->exporter_first].open(load, &why);
@@ -110,14 +117,20 @@ int sl_load_open_exporter(struct sl_load *load, struct sl_error *err)
 		}
 		if (err)
 			*err = why;
-		if (load->exporter_wanted || sl_cancelled(load->cancel))
+		if (sl_cancelled(load->cancel))
 			return -1;
 		sl_info("exporter %s is passed over: %s", name, why.message);
 	}
 	return -1;
 }
 
+/* One that broke off has read the same bytes as its like would. */
 bool sl_load_next_exporter(struct sl_load *load)
 {
-	return !load->archive && !load->exporter_wanted && ++load->exporter_first < N_WAYS;
+	if (load->archive || load->exporter_wanted || load->exporter_first >= N_WAYS)
+		return false;
+	const char *name = ways[load->exporter_first].name;
+	while (load->exporter_first < N_WAYS && !strcmp(ways[load->exporter_first].name, name))
+		load->exporter_first++;
+	return load->exporter_first < N_WAYS;
 }
