@@ -133,7 +133,7 @@ demo: ## build, bring up a throwaway cluster, load, apply, and fetch what was co
 	@scripts/demo.sh
 
 .PHONY: bench
-bench: ## compare with the real kind; writes build/bench.json
+bench: ## compare with kind, a registry and a pipe; writes build/bench.{json,md,svg}
 	@tests/bench/run.sh
 
 .PHONY: deps
@@ -153,6 +153,13 @@ install: $(O)/sidelift $(O)/sidelift-helper ## install to $(DESTDIR)$(PREFIX)
 	mkdir -p $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins
 	ln -sf ../../../bin/sidelift $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins/docker-sidelift
 	install -D -m 644 docs/sidelift.1 $(DESTDIR)$(PREFIX)/share/man/man1/sidelift.1
+	install -D -m 644 scripts/completion/sidelift.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sidelift
+	install -D -m 644 scripts/completion/_sidelift $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sidelift
+	install -D -m 644 scripts/completion/sidelift.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sidelift.fish
+
+.PHONY: deb
+deb: ## build/sidelift_VERSION_ARCHITECTURE.deb
+	@scripts/make-deb.sh
 
 .PHONY: compile_commands.json
 compile_commands.json: ## for editors and clang-tidy

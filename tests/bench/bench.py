@@ -1,183 +1,295 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Times sidelift and the real kind on the nodes of the cluster `bench`.
+"""Times sidelift against its peers on the nodes of the cluster `bench`: every case
+is run for all of them, in turn; quoted are medians.  The figures of a run belong
+together; single ones say little on a shared machine.
 
-Each case is run for both, in turn; quoted are medians and their ratio.  The
-figures of a run belong together; single ones say little on a shared machine.
-"""
+Environment: BENCH_MB (1500), BENCH_RUNS (3), BENCH_GROWTH (100,500,1500,5000, in MB;
+empty: none), BENCH_ONLY (engines whose name contains it), BENCH_STORE and BENCH_GRAPH
+(addresses of docker 28)."""
 import hashlib
 import io
 import json
 import os
 import platform
 import shutil
-import statistics
 import subprocess
+import sys
 import tarfile
-import tempfile
 import time
 
-NODES = ["bench-control-plane", "bench-worker", "bench-worker2"]
-SIDELIFT = os.path.abspath("build/release/sidelift")
-KIND = os.path.abspath("tests/bed/kind.sh")
-LARGE_MB = int(os.environ.get("BENCH_MB", "1500"))
-RUNS = int(os.environ.get("BENCH_RUNS", "5"))
-WORK = tempfile.mkdtemp(prefix="sidelift-bench-")
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import peers
+import plot
+from peers import NODES, WORK, Engine, Image, disk, floor, kind, median, node_sh, pipe, sh, sidelift, timed, wipe
+
+MB = int(os.environ.get("BENCH_MB", "1500"))
+RUNS = int(os.environ.get("BENCH_RUNS", "3"))
+GROWTH = [int(x) for x in os.environ.get("BENCH_GROWTH", "100,500,1500,5000").split(",") if x]
+FILES = 20000 * MB // 1500
+ROWS = []
 
 
-def sh(*argv, **kw):
-    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw).stdout
+def said(out):
+    return json.loads(out[out.index("{"):]) if "{" in out else None
 
 
-def timed(argv):
-    start = time.monotonic()
-    proc = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    out = proc.stdout.read()
-    _, status, usage = os.wait4(proc.pid, 0)
-    proc.returncode = os.waitstatus_to_exitcode(status)
-    if proc.returncode:
-        raise SystemExit(f"{argv} failed:\n{out.decode()}")
-    return time.monotonic() - start, usage.ru_maxrss
-
-
-def layer(path, mb, files):
-    os.makedirs(path, exist_ok=True)
-    size = max(1, mb * 1000000 // files)
-    for i in range(files):
-        with open(f"{path}/{i}", "wb") as f:
-            f.write(os.urandom(size))
-
-
-def build(tag, directory, dirs):
-    with open(f"{directory}/Dockerfile", "w") as f:
-        f.write("FROM scratch\n" + "".join(f"COPY {d} /{d}/\n" for d in dirs))
-    env = dict(os.environ, DOCKER_BUILDKIT="0")
-    sh("docker", "build", "-q", "-t", tag, directory, env=env)
-
-
-def touch_top(tag, directory, dirs, mb):
-    shutil.rmtree(f"{directory}/{dirs[-1]}")
-    layer(f"{directory}/{dirs[-1]}", mb, 10)
-    build(tag, directory, dirs)
-
-
-def wipe(nodes):
-    for node in nodes:
-        sh("docker", "exec", node, "sh", "-c",
-           "names=$(ctr -n k8s.io images ls -q); [ -z \"$names\" ] || ctr -n k8s.io images rm --sync $names >/dev/null; sync")
-
-
-def command(tool, tag, nodes):
-    if tool == "kind":
-        return [KIND, "load", "docker-image", tag, "--name", "bench", "--nodes", ",".join(nodes)]
-    return [SIDELIFT, "load", "-q", tag] + [w for n in nodes for w in ("--node", n)]
-
-
-def case(name, nodes, runs, tag, before):
-    """Both tools, run by run in turn; before(tool) prepares."""
-    times = {"sidelift": [], "kind": []}
-    memory = 0
+def case(name, engine, nodes, tag, commands, before, runs=RUNS, note=None, after=None):
+    """commands: {peer: command(engine, tag, nodes)}; before(peer) prepares, after(peer)
+    looks.  A peer that takes more than 5 s is run once."""
+    times, memory, results = {p: [] for p in commands}, 0, []
     for _ in range(runs):
-        for tool in ("kind", "sidelift"):
-            before(tool)
-            seconds, rss = timed(command(tool, tag, nodes))
-            times[tool].append(seconds)
-            if tool == "sidelift":
+        for peer, command in commands.items():
+            if times[peer] and times[peer][0] > 5:
+                continue
+            before(peer)
+            took, rss, out = timed(command(engine, tag, nodes), engine.env)
+            times[peer].append(took)
+            if peer == "sidelift":
                 memory = max(memory, rss)
-    ours, theirs = (statistics.median(times[t]) for t in ("sidelift", "kind"))
-    row = {"case": name, "nodes": len(nodes), "runs": runs, "sidelift_s": round(ours, 3), "kind_s": round(theirs, 3),
-           "ratio": round(theirs / ours, 2), "peak_rss_mib": round(memory / 1024, 1), "all": times}
-    print(f"{name:34} {len(nodes)} node(s)  sidelift {ours:7.2f} s   kind {theirs:7.2f} s   {theirs / ours:6.1f} x", flush=True)
+                results.append(said(out))
+            if after:
+                after(peer)
+    row = {"case": name, "engine": engine.name, "nodes": len(nodes), "seconds": {p: round(median(t), 3) for p, t in times.items()},
+           "all": times, "peak_rss_mib": round(memory / 1024, 1), "layers_sent": [n["layersSent"] for n in results[-1]["nodes"]],
+           "bytes_sent": [n["bytesSent"] for n in results[-1]["nodes"]], "exporter": results[-1].get("exporter")}
+    row["note"] = note(row) if note else None
+    ROWS.append(row)
+    print(f"{name:40} {engine.name:24} {len(nodes)} node(s)  " + "  ".join(f"{p} {t:.2f} s" for p, t in row["seconds"].items()) +
+          f"  {row['peak_rss_mib']} MiB  {row['exporter'] or ''}  {row['note'] or ''}", flush=True)
     return row
 
 
-def partial_archive(tag, path):
-    """What a node lacks of @tag when only the top layer is new, as an OCI layout
-    ready for `ctr images import`."""
-    def digest(data):
-        return "sha256:" + hashlib.sha256(data).hexdigest()
-    with tempfile.NamedTemporaryFile(dir=WORK) as saved:
-        sh("docker", "save", "-o", saved.name, tag)
-        with tarfile.open(saved.name) as tar:
-            entry = json.load(tar.extractfile("manifest.json"))[0]
-            config = tar.extractfile(entry["Config"]).read()
-            diff_ids = json.loads(config)["rootfs"]["diff_ids"]
-            sizes = [tar.getmember(name).size for name in entry["Layers"]]
-            top = tar.extractfile(entry["Layers"][-1]).read()
-    kind = "application/vnd.oci.image."
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": kind + "manifest.v1+json",
-                           "config": {"mediaType": kind + "config.v1+json", "digest": digest(config), "size": len(config)},
-                           "layers": [{"mediaType": kind + "layer.v1.tar", "digest": d, "size": n} for d, n in zip(diff_ids, sizes)]}).encode()
-    index = json.dumps({"schemaVersion": 2, "manifests": [{
-        "mediaType": kind + "manifest.v1+json", "digest": digest(manifest), "size": len(manifest),
-        "annotations": {"io.containerd.image.name": "docker.io/library/" + tag}}]}).encode()
-    with tarfile.open(path, "w") as tar:
-        for name, data in (("blobs/sha256/" + diff_ids[-1][7:], top), ("blobs/sha256/" + digest(config)[7:], config),
-                           ("blobs/sha256/" + digest(manifest)[7:], manifest), ("index.json", index),
-                           ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')):
+def first_loads(engine, image):
+    used = {}
+    for nodes in (NODES[:1], NODES):
+        empty = {}
+
+        def before(peer, nodes=nodes, empty=empty):
+            wipe(nodes)
+            empty[peer] = disk(nodes[0])
+
+        def after(peer, nodes=nodes, empty=empty):
+            used[peer] = disk(nodes[0]) - empty[peer]
+
+        case(f"{MB} MB, first load", engine, nodes, image.tag, {"kind": kind, "sidelift": sidelift}, before, 1, after=after,
+             note=lambda row: f"{row['seconds']['kind'] / row['seconds']['sidelift']:.1f} x kind; disk in a node {used['sidelift']} of {used['kind']} MB")
+
+
+def reloads(engine, image, registry, with_kind=True):
+    def change(peer):
+        image.change()
+        image.build(engine)
+        if peer == "floor":
+            peers.ready_archive(engine, image.tag, f"{WORK}/ready.tar")
+
+    def compare(row):
+        t = row["seconds"]
+        return (f"{t['sidelift'] / t['floor']:.1f} x the floor" if "floor" in t else "") + \
+            (f", {t['kind'] / t['sidelift']:.0f} x kind" if "kind" in t else "")
+
+    if registry:  # it has the layers below, as after the first push
+        timed(registry.command(engine, image.tag, NODES), engine.env)
+    one = {"sidelift": sidelift, "floor": floor(f"{WORK}/ready.tar")}
+    if registry:
+        one["registry"] = registry.command
+    if with_kind:
+        one.update(kind=kind, pipe=pipe)
+    case(f"{MB} MB, 1 MB layer changed", engine, NODES[:1], image.tag, one, change, note=compare)
+    timed(sidelift(engine, image.tag, NODES), engine.env)
+    three = {"sidelift": sidelift}
+    if registry:
+        three["registry"] = registry.command
+    if with_kind:
+        three["kind"] = kind
+    single = ROWS[-1]["seconds"]["sidelift"]
+    case(f"{MB} MB, 1 MB layer changed", engine, NODES, image.tag, three, change,
+         note=lambda row: f"{row['seconds']['sidelift'] / single:.1f} x the time of one node" + compare(row))
+
+
+def unchanged(engine, image):
+    for nodes in (NODES[:1], NODES):
+        timed(sidelift(engine, image.tag, nodes), engine.env)
+        case(f"{MB} MB, nothing changed", engine, nodes, image.tag, {"kind": kind, "sidelift": sidelift}, lambda peer: None, max(RUNS, 5))
+
+
+def small(engine):
+    image = Image("bench-small:dev", 5, 20)
+    image.build(engine)
+    case("6 MB, first load", engine, NODES[:1], image.tag, {"kind": kind, "sidelift": sidelift}, lambda peer: wipe(NODES[:1]), max(RUNS, 5))
+    image.remove()
+
+
+def hundred_layers(engine):
+    directory = f"{WORK}/hundred"
+    os.makedirs(directory)
+    with open(f"{directory}/Dockerfile", "w") as f:
+        f.write("FROM scratch\n" + "".join(f"COPY {i} /\n" for i in range(100)))
+
+    def fill(i):
+        with open(f"{directory}/{i}", "wb") as f:
+            f.write(os.urandom(1000000))
+    for i in range(100):
+        fill(i)
+    engine.build("bench-hundred:dev", directory)
+    wipe(NODES[:1])
+    timed(sidelift(engine, "bench-hundred:dev", NODES[:1]), engine.env)
+
+    def change(peer):
+        fill(50)
+        engine.build("bench-hundred:dev", directory)
+    case("100 layers of 1 MB, the 51st changed", engine, NODES[:1], "bench-hundred:dev", {"sidelift": sidelift}, change,
+         note=lambda row: f"{row['layers_sent'][0]} layers, {row['bytes_sent'][0] / 1e6:.1f} MB into the node")
+    shutil.rmtree(directory)
+
+
+def ten_images(engine):
+    base = Image("bench-ten-base:dev", 300, 500)
+    base.build(engine)
+    tags = []
+    for i in range(10):
+        directory = f"{WORK}/ten"
+        os.makedirs(directory, exist_ok=True)
+        with open(f"{directory}/own", "wb") as f:
+            f.write(os.urandom(1000000))
+        with open(f"{directory}/Dockerfile", "w") as f:
+            f.write("FROM bench-ten-base:dev\nCOPY own /own\n")
+        tags.append(f"bench-ten-{i}:dev")
+        engine.build(tags[-1], directory)
+    case("ten images on one base of 300 MB", engine, NODES[:1], tags, {"kind": peers.kind_one_by_one, "sidelift": sidelift},
+         lambda peer: wipe(NODES[:1]), 1,
+         note=lambda row: f"{row['seconds']['kind'] / row['seconds']['sidelift']:.1f} x kind; {row['bytes_sent'][0] / 1e6:.0f} MB into the node")
+    for tag in tags:
+        engine.docker("rmi", "-f", tag)
+    base.remove()
+
+
+def provenance(engine):
+    """The same image under a new index, as a cached build with provenance makes it."""
+    helper = os.path.abspath("tests/integration/helpers/oci.py")
+    for word in ("first", "second"):
+        sh("python3", helper, f"{WORK}/oci.tar", "bench-index:dev", env=dict(os.environ, PROVENANCE=word))
+        engine.docker("load", "-i", f"{WORK}/oci.tar")
+        if word == "first":
+            timed(sidelift(engine, "bench-index:dev", NODES[:1]), engine.env)
+    case("a cached rebuild with provenance", engine, NODES[:1], "bench-index:dev", {"sidelift": sidelift}, lambda peer: None, 1,
+         note=lambda row: f"{row['bytes_sent'][0]} bytes into the node")
+
+
+def growth(engine):
+    """Reload and first load from image to image, and with many images in the node."""
+    reload_times, first_times = {}, {}
+    for mb in GROWTH:
+        image = Image("bench-growth:dev", mb, max(10, 20000 * mb // 1500))
+        image.build(engine)
+        row = case(f"{mb} MB, first load", engine, NODES[:1], image.tag, {"sidelift": sidelift}, lambda peer: wipe(NODES[:1]), 1)
+        first_times[mb] = row["seconds"]["sidelift"]
+
+        def change(peer, image=image):
+            image.change()
+            image.build(engine)
+        row = case(f"{mb} MB, 1 MB layer changed", engine, NODES[:1], image.tag, {"sidelift": sidelift}, change, max(RUNS, 5))
+        reload_times[mb] = row["seconds"]["sidelift"]
+        engine.docker("rmi", "-f", image.tag)
+        image.remove()
+    image = Image("bench-many:dev", 5, 20)
+
+    def change(peer):
+        image.change()
+        image.build(engine)
+    many = {}
+    for count in (5, 300):
+        wipe(NODES[:1])
+        fill_node(NODES[0], count)
+        change(None)
+        timed(sidelift(engine, image.tag, NODES[:1]), engine.env)
+        row = case(f"6 MB, 1 MB layer changed, {count} images in the node", engine, NODES[:1], image.tag, {"sidelift": sidelift}, change, max(RUNS, 5))
+        many[count] = row["seconds"]["sidelift"]
+    image.remove()
+    return {"reload": reload_times, "first": first_times, "images": many}
+
+
+def fill_node(node, count):
+    """@count small images of their own."""
+    blobs, manifests = {}, []
+
+    def add(data):
+        digest = hashlib.sha256(data).hexdigest()
+        blobs[f"blobs/sha256/{digest}"] = data
+        return "sha256:" + digest, len(data)
+    for i in range(count):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            info = tarfile.TarInfo(f"file-{i}")
+            info.size = 1000
+            tar.addfile(info, io.BytesIO(os.urandom(1000)))
+        layer = add(out.getvalue())
+        config = add(json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [layer[0]]}}).encode())
+        manifest = add(json.dumps({"schemaVersion": 2, "mediaType": peers.OCI + "manifest.v1+json",
+                                   "config": {"mediaType": peers.OCI + "config.v1+json", "digest": config[0], "size": config[1]},
+                                   "layers": [{"mediaType": peers.OCI + "layer.v1.tar", "digest": layer[0], "size": layer[1]}]}).encode())
+        manifests.append({"mediaType": peers.OCI + "manifest.v1+json", "digest": manifest[0], "size": manifest[1],
+                          "annotations": {"io.containerd.image.name": f"docker.io/library/fill-{i}:dev"}})
+    blobs["index.json"] = json.dumps({"schemaVersion": 2, "manifests": manifests}).encode()
+    blobs["oci-layout"] = b'{"imageLayoutVersion":"1.0.0"}'
+    with tarfile.open(f"{WORK}/fill.tar", "w") as tar:
+        for name, data in blobs.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
-
-
-def import_step(tag, directory, dirs):
-    """The step into one node alone, against a ready partial archive."""
-    ours, floor = [], []
-    for _ in range(RUNS):
-        touch_top(tag, directory, dirs, 1)
-        partial_archive(tag, f"{WORK}/partial.tar")
-        with open(f"{WORK}/partial.tar", "rb") as f:
-            start = time.monotonic()
-            subprocess.run(["docker", "exec", "-i", NODES[0], "ctr", "-n", "k8s.io", "images", "import", "-"], stdin=f, check=True,
-                           stdout=subprocess.DEVNULL)
-            floor.append(time.monotonic() - start)
-        touch_top(tag, directory, dirs, 1)
-        result = json.loads(sh(SIDELIFT, "load", "-q", "-o", "json", "--node", NODES[0], tag))
-        ours.append(result["nodes"][0]["importSeconds"])
-    a, b = statistics.median(ours), statistics.median(floor)
-    print(f"import step, 1 MB layer: sidelift {a:.3f} s, docker exec -i … ctr images import {b:.3f} s, {a / b:.2f} x", flush=True)
-    return {"case": "import step, 1 MB layer", "sidelift_s": round(a, 3), "floor_s": round(b, 3), "times_floor": round(a / b, 2),
-            "all": {"sidelift": ours, "floor": floor}}
+    with open(f"{WORK}/fill.tar", "rb") as f:
+        subprocess.run(["docker", "exec", "-i", node, "ctr", "-n", "k8s.io", "images", "import", "-"], stdin=f, check=True, stdout=subprocess.DEVNULL)
 
 
 def main():
-    rows = []
-    small, large = f"{WORK}/small", f"{WORK}/large"
-    dirs = ["a", "b", "c", "top"]
-    layer(f"{small}/a", 5, 20), layer(f"{small}/top", 1, 10)
-    for d, share in zip(dirs, (0.6, 0.3, 0.1)):
-        layer(f"{large}/{d}", int(LARGE_MB * share), 6000)
-    layer(f"{large}/top", 1, 10)
-    build("bench-small:dev", small, ["a", "top"])
-    build("bench-large:dev", large, dirs)
-    wipe(NODES)
-    sh(SIDELIFT, "load", "bench-small:dev")
-    step = import_step("bench-small:dev", small, ["a", "top"])
-    for nodes in (NODES[:1], NODES):
-        def fresh(tool):
-            wipe(nodes)
-        rows.append(case("6 MB image, first load", nodes, RUNS, "bench-small:dev", fresh))
-        rows.append(case("6 MB image, 1 MB layer changed", nodes, RUNS, "bench-small:dev",
-                         lambda tool: touch_top("bench-small:dev", small, ["a", "top"], 1)))
-        rows.append(case("6 MB image, nothing changed", nodes, RUNS, "bench-small:dev", lambda tool: None))
-        rows.append(case(f"{LARGE_MB} MB image, first load", nodes, 1, "bench-large:dev", fresh))
-        rows.append(case(f"{LARGE_MB} MB image, 1 MB layer changed", nodes, 1, "bench-large:dev",
-                         lambda tool: touch_top("bench-large:dev", large, dirs, 1)))
-        rows.append(case(f"{LARGE_MB} MB image, nothing changed", nodes, RUNS, "bench-large:dev", lambda tool: None))
-        wipe(nodes)
-    result = {"version": 1, "date": time.strftime("%Y-%m-%d"), "machine": f"{os.cpu_count()} cores, {platform.release()}",
-              "docker": sh("docker", "version", "-f", "{{.Server.Version}}").strip(), "kind": sh(KIND, "--version").strip(),
-              "containerd": sh("docker", "exec", NODES[0], "ctr", "--version").split()[-1], "import_step": step, "rows": rows}
+    engines = {
+        "root": Engine("docker 20.10 overlay2"),
+        "user": Engine("docker 20.10, uid 1000", user=1000),
+        "graph": Engine("docker 28 overlay2", os.environ["BENCH_GRAPH"]),
+        "store": Engine("docker 28 containerd", os.environ["BENCH_STORE"]),
+    }
+    only = os.environ.get("BENCH_ONLY", "")
+    image = Image("bench-large:dev", MB, FILES)
+    registry = peers.Registry()
+    grown = None
+    try:
+        for key in ("root", "store", "graph"):
+            engine = engines[key]
+            if only not in engine.name:
+                continue
+            image.build(engine)
+            first_loads(engine, image)
+            reloads(engine, image, registry)
+            unchanged(engine, image)
+            if key == "root":
+                reloads(engines["user"], image, None, with_kind=False)
+                small(engine)
+                hundred_layers(engine)
+                ten_images(engine)
+            if key == "store":
+                provenance(engine)
+                small(engine)
+            engine.docker("rmi", "-f", image.tag)
+        if GROWTH and only in engines["root"].name:
+            grown = growth(engines["root"])
+    finally:
+        registry.stop()
+        finish(engines, grown)
+
+
+def finish(engines, grown):
+    software = f"docker {sh('docker', 'version', '-f', '{{.Server.Version}}').strip()} and " \
+               f"{engines['store'].docker('version', '-f', '{{.Server.Version}}').strip()}, {sh(peers.KIND, '--version').strip()}, " \
+               f"containerd {node_sh(NODES[0], 'ctr --version').split()[-1]} in the nodes"
+    result = {"version": 2, "date": time.strftime("%Y-%m-%d"), "machine": f"{os.cpu_count()} cores, {platform.release()}",
+              "software": software, "runs": RUNS, "rows": ROWS, "growth": grown}
     with open("build/bench.json", "w") as f:
         json.dump(result, f, indent=1)
     with open("build/bench.md", "w") as f:
-        f.write("| case | nodes | sidelift | kind load | |\n| --- | --- | --- | --- | --- |\n")
-        for r in rows:
-            f.write(f"| {r['case']} | {r['nodes']} | {r['sidelift_s']:.2f} s | {r['kind_s']:.2f} s | {r['ratio']:.1f} x |\n")
-        f.write(f"\nThe step into a node alone, 1 MB layer: {step['sidelift_s']:.2f} s; `docker exec -i NODE ctr images import -` of a ready "
-                f"partial archive {step['floor_s']:.2f} s ({step['times_floor']:.2f} x).\n")
-        f.write(f"\n{result['date']}, {result['machine']}, docker {result['docker']}, {result['kind']}, containerd {result['containerd']}\n")
-    sh("docker", "rmi", "-f", "bench-small:dev", "bench-large:dev")
+        f.write(plot.markdown(result))
+    if ROWS:
+        with open("build/bench.svg", "w") as f:
+            f.write(plot.svg(result))
 
 
 try:

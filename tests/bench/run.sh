@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# make bench: sidelift against the real kind, in one run on the same nodes.
-# Writes build/bench.json and a Markdown table, build/bench.md.
-# BENCH_MB (default 1500) is the size of the large image, BENCH_RUNS the number
-# of runs of what takes less than seconds.
+# make bench: sidelift against the real kind, a local registry and a pipe, in one run
+# on the same nodes.  Writes build/bench.json, a Markdown table (build/bench.md) and a
+# plot (build/bench.svg).  tests/bench/bench.py says what can be set.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 scripts/install-deps.sh all
@@ -11,12 +10,15 @@ own_engine=''
 docker info >/dev/null 2>&1 || own_engine=yes
 tests/bed/engine-up.sh
 make --no-print-directory all
-tests/bed/build.sh kind bookworm
+tests/bed/build.sh kind bookworm docker-sid docker-sid-containerd
 cleanup() {
-	tests/bed/down.sh bench
+	tests/bed/down.sh bench bench-graph bench-store
+	docker images --format '{{.Repository}}:{{.Tag}}' | grep -E '^bench-|/bench-' | xargs -r docker rmi -f >/dev/null 2>&1 || true
 	[ -z "$own_engine" ] || tests/bed/engine-down.sh
 }
 trap cleanup EXIT
 KUBECONFIG=$(tests/bed/nodes-only.sh bench bookworm bookworm bookworm)
-export KUBECONFIG
+BENCH_GRAPH=$(tests/bed/engine.sh bench-graph docker-sid)
+BENCH_STORE=$(tests/bed/engine.sh bench-store docker-sid-containerd)
+export KUBECONFIG BENCH_GRAPH BENCH_STORE
 python3 tests/bench/bench.py "$@"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# docker and kubectl run the installed sidelift as their plugin, and their own options
+# What is installed: the package, and plugins of docker and kubectl, whose own options
 # keep their meaning.
 
 load helpers/common
@@ -41,4 +41,30 @@ setup() {
 	run kubectl sidelift --context=absent rewrite "$ROOT/examples/demo/app.yaml"
 	[ "$status" = 1 ]
 	[[ "$output" = *"the kubeconfig has no context 'absent'"* ]]
+}
+
+@test "make install puts everything below DESTDIR and PREFIX" {
+	for file in bin/sidelift libexec/sidelift/sidelift-helper share/man/man1/sidelift.1 share/bash-completion/completions/sidelift \
+		share/zsh/site-functions/_sidelift share/fish/vendor_completions.d/sidelift.fish; do
+		[ -f "$BATS_FILE_TMPDIR/usr/$file" ]
+	done
+	# alone in its container
+	run ldd "$BATS_FILE_TMPDIR/usr/libexec/sidelift/sidelift-helper"
+	[[ "$output" == *"not a dynamic executable"* ]]
+}
+
+@test "make deb makes a package that apt would install, and that runs" {
+	run --separate-stderr make -C "$ROOT" --no-print-directory deb
+	[ "$status" = 0 ]
+	package=$ROOT/$output
+	[ -f "$package" ]
+	run apt-get install -s "$package"
+	[ "$status" = 0 ]
+	[[ "$output" == *"Inst sidelift (0.1.0 "* ]]
+	dpkg-deb -x "$package" "$BATS_TEST_TMPDIR/root"
+	[ "$("$BATS_TEST_TMPDIR/root/usr/bin/sidelift" --version)" = "$("$SIDELIFT" --version)" ]
+	for library in $(objdump -p "$SIDELIFT" | awk '$1 == "NEEDED" { print $2 }'); do
+		owner=$(dpkg -S "$(readlink -f "$(ldconfig -p | awk -v l="$library" '$1 == l { print $NF; exit }')")" 2>/dev/null | cut -d: -f1) || continue
+		[[ "$(dpkg-deb -f "$package" Depends)" == *"$owner (>= "* ]]
+	done
 }
