@@ -68,3 +68,22 @@ setup() {
 		[[ "$(dpkg-deb -f "$package" Depends)" == *"$owner (>= "* ]]
 	done
 }
+
+@test "the commands in the examples for other tools are commands" {
+	mapfile -t found < <(python3 - "$ROOT" <<-'P'
+	import glob, re, sys, xml.etree.ElementTree as tree
+	for path in glob.glob(sys.argv[1] + "/examples/jetbrains/.run/*.xml"):
+	    print(next(o.get("value") for o in tree.parse(path).iter("option") if o.get("name") == "SCRIPT_TEXT"))
+	for path in ("skaffold/skaffold.yaml", "tilt/Tiltfile"):
+	    for line in open(sys.argv[1] + "/examples/" + path):
+	        if "docker build" in line:
+	            print(re.sub(r"^.*?(docker build.*?)[',]*$", r"\1", line.strip()))
+	P
+	)
+	[ ${#found[@]} = 4 ]
+	for line in "${found[@]}"; do
+		run --separate-stderr env IMAGE=app:dev EXPECTED_REF=app:dev BUILD_CONTEXT=. sh -c "${line#*&& } --help"
+		[ "$status" = 0 ]
+		[[ "$output" == "Usage: sidelift "* ]]
+	done
+}
