@@ -42,7 +42,8 @@ struct sl_unpack *sl_unpack_new(const struct sl_source *packed, const struct sl_
 		self->archive = archive_read_new();
 	}
 	if (!self || !self->hash || !self->archive || archive_read_support_filter_all(self->archive) < ARCHIVE_WARN ||
-	    archive_read_support_format_raw(self->archive) != ARCHIVE_OK) {
+	    archive_read_support_format_raw(self->archive) != ARCHIVE_OK ||
+	    archive_read_support_format_empty(self->archive) != ARCHIVE_OK) {
 		sl_unpack_free(self);
 		sl_error_nomem(err);
 		return NULL;
