@@ -22,10 +22,11 @@ void sl_image_release(struct sl_image *image)
 	*image = (struct sl_image){ 0 };
 }
 
-static bool copy_text(const char *from, char **to)
+/* 1 when memory is out. */
+static int copy_text(const char *from, char **to)
 {
 	*to = from ? strdup(from) : NULL;
-	return !from || *to;
+	return from && !*to;
 }
 
 int sl_image_copy(const struct sl_image *image, struct sl_image *copy, struct sl_error *err)
@@ -34,11 +35,10 @@ int sl_image_copy(const struct sl_image *image, struct sl_image *copy, struct sl
 	copy->manifest_text = NULL;
 	copy->layers = calloc(image->n_layers ? image->n_layers : 1, sizeof(*copy->layers));
 	/* all of them, so that what follows may be released */
-	bool good = copy_text(image->requested, &copy->requested) & copy_text(image->name, &copy->name) & copy_text(image->id, &copy->id) &
-		    copy_text(image->store, &copy->store) & copy_text(image->os, &copy->os) &
-		    copy_text(image->architecture, &copy->architecture) & copy_text(image->variant, &copy->variant) &
-		    copy_text(image->config_text, &copy->config_text);
-	if (!good || !copy->layers) {
+	int bad = copy_text(image->requested, &copy->requested) | copy_text(image->name, &copy->name) | copy_text(image->id, &copy->id) |
+		  copy_text(image->store, &copy->store) | copy_text(image->os, &copy->os) | copy_text(image->architecture, &copy->architecture) |
+		  copy_text(image->variant, &copy->variant) | copy_text(image->config_text, &copy->config_text);
+	if (bad || !copy->layers) {
 		sl_image_release(copy);
 		return sl_error_nomem(err);
 	}
