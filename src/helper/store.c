@@ -12,11 +12,23 @@
  * or, instead of the first number, "! MESSAGE\n".  A layer that breaks off in the
  * middle ends with "! MESSAGE\n" in the place of a piece.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "image/layerdb.h"
+
+/* Seconds without a command, or without anybody who takes an answer, after which
+ * nobody is there any more: usually standard input ends, but that is the engine's to
+ * see to. */
+#define PATIENCE 300
+
+static void give_up(int signal)
+{
+	_exit(1); /* process 1 of a container ignores what it does not handle */
+}
 
 static void refuse(const struct sl_error *err)
 {
@@ -25,6 +37,7 @@ static void refuse(const struct sl_error *err)
 
 static void put(const void *data, size_t len)
 {
+	alarm(PATIENCE);
 	printf("%zu\n", len);
 	fwrite(data, 1, len, stdout);
 }
@@ -77,7 +90,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+	signal(SIGALRM, give_up);
+	alarm(PATIENCE);
 	while (fgets(line, sizeof(line), stdin)) {
+		alarm(PATIENCE);
 		if (sscanf(line, "%15s %64[0-9a-f]", command, hex) != 2 || strlen(hex) != 64)
 			puts("! that is no command");
 		else if (!strcmp(command, "config"))

@@ -142,7 +142,7 @@ helpers() { docker ps -aq --filter label=dev.sidelift.helper; }
 			sleep $delay
 			pkill -$signal -u 65534 -x sidelift
 			wait $! || true
-			for _ in $(seq 40); do [ -n "$(docker ps -q --filter label=dev.sidelift.helper)" ] || break; sleep 0.1; done
+			for _ in $(seq 150); do [ -n "$(docker ps -q --filter label=dev.sidelift.helper)" ] || break; sleep 0.1; done
 			[ -z "$(docker ps -q --filter label=dev.sidelift.helper)" ]
 			[ $signal = KILL ] || [ -z "$(helpers)" ]
 		done
