@@ -122,25 +122,39 @@ static int read_file(const char *path, struct sl_buf *stream, struct sl_strv *im
 	return put(name, &text, stream, err);
 }
 
+int sl_sources_kustomize(const char *dir, const struct sl_kubectl *kubectl, struct sl_buf *text, struct sl_error *err)
+{
+	const char *const args[] = { "kustomize", dir, NULL };
+	if (strstr(dir, "://"))
+		return sl_error_set(err, SL_USAGE, "%s: kustomizations are not fetched; save it to a directory, look at it, and name that", dir);
+	return sl_kubectl_run(kubectl, args, NULL, text, err);
+}
+
 static int read_kustomize(const char *dir, const struct sl_kubectl *kubectl, struct sl_buf *stream, struct sl_strv *images,
 			  struct sl_error *err)
 {
-	const char *const args[] = { "kustomize", dir, NULL };
 	sl_autobuf struct sl_buf text = SL_BUF_INIT;
-	if (sl_kubectl_run(kubectl, args, NULL, &text, err) < 0)
+	if (sl_sources_kustomize(dir, kubectl, &text, err) < 0)
 		return -1;
 	if (sl_manifest_images("kustomize's output", sl_buf_text(&text), text.len, images, err) < 0)
 		return -1;
 	return put("kustomize's output", &text, stream, err);
 }
 
+int sl_sources_expand(const struct sl_strv *paths, struct sl_strv *files, struct sl_error *err)
+{
+	for (size_t i = 0; i < paths->n; i++)
+		if (add_pattern(paths->items[i], files, err) < 0)
+			return -1;
+	return 0;
+}
+
 int sl_sources_read(const struct sl_sources *sources, const struct sl_kubectl *kubectl, struct sl_buf *stream,
 		    struct sl_strv *images, struct sl_error *err)
 {
 	sl_autostrv struct sl_strv files = SL_STRV_INIT;
-	for (size_t i = 0; i < sources->paths->n; i++)
-		if (add_pattern(sources->paths->items[i], &files, err) < 0)
-			return -1;
+	if (sl_sources_expand(sources->paths, &files, err) < 0)
+		return -1;
 	for (size_t i = 0; i < files.n; i++)
 		if (read_file(files.items[i], stream, images, err) < 0)
 			return -1;

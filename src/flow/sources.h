@@ -23,4 +23,10 @@ struct sl_sources {
 int sl_sources_read(const struct sl_sources *sources, const struct sl_kubectl *kubectl, struct sl_buf *stream,
 		    struct sl_strv *images, struct sl_error *err) SL_MUST_CHECK;
 
+/* Append to @files the files that @paths name; "-" stays what it is. */
+int sl_sources_expand(const struct sl_strv *paths, struct sl_strv *files, struct sl_error *err) SL_MUST_CHECK;
+
+/* Append to @text what kubectl makes of the kustomization in @dir. */
+int sl_sources_kustomize(const char *dir, const struct sl_kubectl *kubectl, struct sl_buf *text, struct sl_error *err) SL_MUST_CHECK;
+
 #endif

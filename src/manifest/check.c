@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "manifest/locate.h"
+#include "manifest/pods.h"
 
 struct checker {
 	const char *name;
@@ -94,8 +95,21 @@ static int compare_entries(const void *left, const void *right)
 	return order ? order : (a->order > b->order) - (a->order < b->order);
 }
 
-/* The entries of @map, without the policy if @chosen. */
-static int effective(const struct sl_yaml_node *map, bool chosen, struct entries *entries, struct sl_error *err)
+/* Keys of a map that may change; NULL for none. */
+struct except {
+	const char *keys[2];
+};
+
+static bool is_excepted(const struct except *except, const struct sl_yaml_node *key)
+{
+	for (size_t i = 0; i < 2; i++)
+		if (except->keys[i] && sl_yaml_is(key, except->keys[i]))
+			return true;
+	return false;
+}
+
+/* The entries of @map, without those of @except. */
+static int effective(const struct sl_yaml_node *map, const struct except *except, struct entries *entries, struct sl_error *err)
 {
 	if (collect(map, entries) < 0)
 		return sl_error_nomem(err);
@@ -105,7 +119,7 @@ static int effective(const struct sl_yaml_node *map, bool chosen, struct entries
 	for (size_t i = 0; i < entries->n; i++) {
 		const struct entry *entry = &entries->items[i];
 		bool last = i + 1 == entries->n || compare_keys(entry->key, entry[1].key) != 0;
-		if (last && !(chosen && sl_yaml_is(entry->key, SL_POLICY_KEY)))
+		if (last && !is_excepted(except, entry->key))
 			entries->items[n++] = *entry;
 	}
 	entries->n = n;
@@ -135,11 +149,11 @@ static int same_pair(const struct checker *checker, const struct sl_yaml_node *a
 
 /* As kubectl sees them. */
 static int same_effective(const struct checker *checker, const struct sl_yaml_node *a, const struct sl_yaml_node *b,
-			  bool chosen, bool opaque, struct sl_error *err)
+			  const struct except *except, bool opaque, struct sl_error *err)
 {
 	autoentries struct entries in_a = { NULL, 0, 0 };
 	autoentries struct entries in_b = { NULL, 0, 0 };
-	if (effective(a, chosen, &in_a, err) < 0 || effective(b, chosen, &in_b, err) < 0)
+	if (effective(a, except, &in_a, err) < 0 || effective(b, except, &in_b, err) < 0)
 		return -1;
 	if (in_a.n != in_b.n)
 		return changed(checker, a, err);
@@ -151,17 +165,40 @@ static int same_effective(const struct checker *checker, const struct sl_yaml_no
 	return 0;
 }
 
+/* A chosen container has its policy and image now; which keys these are goes to
+ * @except. */
+static int container_becomes(const struct checker *checker, const struct sl_yaml_node *a, const struct sl_yaml_node *image,
+			     const struct sl_yaml_node *b, struct except *except, struct sl_error *err)
+{
+	const char *becomes = sl_policy_becomes(checker->rules, image);
+	const struct sl_yaml_node *now = sl_yaml_get(b, "image");
+	if (!sl_policy_is(sl_yaml_get(b, SL_POLICY_KEY), checker->rules->policy))
+		return sl_error_set(err, SL_FAILED, "%s:%u:%u: the policy of this container cannot be set; write it out as a plain map",
+				    checker->name, a->line, a->column);
+	if (becomes && (!now || !sl_yaml_is_string(now) || !sl_yaml_is(now, becomes)))
+		return sl_error_set(err, SL_FAILED, "%s:%u:%u: this image cannot be replaced; write it out as a plain value", checker->name,
+				    image->line, image->column);
+	except->keys[0] = SL_POLICY_KEY;
+	except->keys[1] = becomes ? "image" : NULL;
+	return 0;
+}
+
 static int same_map(const struct checker *checker, const struct sl_yaml_node *a, const struct sl_yaml_node *b,
 		    enum place place, struct sl_error *err)
 {
 	bool opaque = place == OPAQUE || sl_manifest_is_opaque(a);
 	const struct sl_yaml_node *image = place == CONTAINER && !opaque ? sl_manifest_image(a) : NULL;
-	bool chosen = image && sl_policy_chooses(checker->rules, image);
-	if (chosen && !sl_policy_is(sl_yaml_get(b, SL_POLICY_KEY), checker->rules->policy))
-		return sl_error_set(err, SL_FAILED, "%s:%u:%u: the policy of this container cannot be set; write it out as a plain map",
-				    checker->name, a->line, a->column);
-	if (chosen || has_merge(a) || has_merge(b))
-		return same_effective(checker, a, b, chosen, opaque, err);
+	struct except except = { { NULL, NULL } };
+	if (image && sl_policy_chooses(checker->rules, image) && container_becomes(checker, a, image, b, &except, err) < 0)
+		return -1;
+	if (!opaque && checker->rules->drop_pull_secrets && sl_yaml_get(a, SL_PULL_SECRETS_KEY) && sl_manifest_is_pod(a) &&
+	    sl_manifest_is_local(a, checker->rules)) {
+		if (sl_yaml_get(b, SL_PULL_SECRETS_KEY))
+			return changed(checker, a, err);
+		except.keys[1] = SL_PULL_SECRETS_KEY;
+	}
+	if (except.keys[0] || except.keys[1] || has_merge(a) || has_merge(b))
+		return same_effective(checker, a, b, &except, opaque, err);
 	if (a->n != b->n)
 		return changed(checker, a, err);
 	for (size_t i = 0; i < a->n; i++)

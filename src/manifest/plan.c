@@ -14,7 +14,7 @@
 struct job {
 	const struct sl_source *source;
 	const struct sl_yaml_node *map;
-	const char *policy;
+	const char *word; /* the policy, or what the image becomes */
 	struct sl_splices *splices;
 };
 
@@ -46,6 +46,11 @@ static size_t provider(const struct job *job, const char *key, bool *merged)
 	}
 	*merged = false;
 	return NO_PAIR;
+}
+
+static bool is_own(const struct job *job, size_t pair, const char *key)
+{
+	return !sl_yaml_is_merge(key_of(job, pair)) && sl_yaml_is(key_of(job, pair), key);
 }
 
 static const char *quote_of(const struct sl_yaml_node *key)
@@ -81,7 +86,7 @@ static int fill_in(const struct job *job, size_t pair, struct sl_error *err)
 		}
 		sl_buf_puts(&text, ":");
 	}
-	sl_buf_printf(&text, " %s%s%s", quote_of(key), job->policy, quote_of(key));
+	sl_buf_printf(&text, " %s%s%s", quote_of(key), job->word, quote_of(key));
 	return add_buf(job, at, &text, err);
 }
 
@@ -96,7 +101,7 @@ static int flatten(const struct job *job, const struct sl_yaml_node *value, size
 	size_t below = sl_source_line_end(source, header);
 	size_t end = sl_source_end(source, value);
 	sl_autobuf struct sl_buf word = SL_BUF_INIT;
-	sl_buf_printf(&word, "%s%s", job->policy, comment ? " " : "");
+	sl_buf_printf(&word, "%s%s", job->word, comment ? " " : "");
 	if (word.failed)
 		return sl_error_nomem(err);
 	if (add(job, content, header, sl_buf_text(&word), err) < 0)
@@ -116,19 +121,20 @@ static int replace(const struct job *job, size_t pair, struct sl_error *err)
 {
 	const struct sl_yaml_node *key = key_of(job, pair), *value = value_of(job, pair);
 	if (!is_replaceable(value))
-		return refuse(job, value, "the value of '" SL_POLICY_KEY "' is no string", err);
+		return sl_error_set(err, SL_FAILED, "%s:%u:%u: the value of '%s' is no string", job->source->name, value->line, value->column,
+				    key->text);
 	size_t content = sl_source_content(job->source, value);
 	/* a bare string stays bare; what else is bare (null, true) may be JSON's */
 	const char *quote = value->kind == SL_YAML_SCALAR && sl_yaml_is_string(value) ? "" : quote_of(key);
 	sl_autobuf struct sl_buf text = SL_BUF_INIT;
 	bool touches = content > value->start && !sl_source_blanks_before(job->source, content); /* `&a:b` */
-	sl_buf_printf(&text, "%s%s%s%s", touches ? " " : "", quote, job->policy, quote);
+	sl_buf_printf(&text, "%s%s%s%s", touches ? " " : "", quote, job->word, quote);
 	if (text.failed)
 		return sl_error_nomem(err);
 	if (value->style == SL_YAML_LITERAL || value->style == SL_YAML_FOLDED)
 		return flatten(job, value, content, err);
 	if (value->style == SL_YAML_SINGLE || value->style == SL_YAML_DOUBLE)
-		return add(job, content + 1, value->end - 1, job->policy, err);
+		return add(job, content + 1, value->end - 1, job->word, err);
 	if (content >= value->end)
 		return fill_in(job, pair, err);
 	return add(job, content, value->end, sl_buf_text(&text), err);
@@ -143,7 +149,7 @@ static int insert_line(const struct job *job, size_t pair, struct sl_error *err)
 	const char *newline = sl_source_break(job->source, at, &n);
 	sl_autobuf struct sl_buf text = SL_BUF_INIT;
 	sl_buf_add(&text, newline, n);
-	sl_buf_printf(&text, "%*s%s" SL_POLICY_KEY "%s: %s%s%s", (int)job->map->indent, "", quote, quote, quote, job->policy,
+	sl_buf_printf(&text, "%*s%s" SL_POLICY_KEY "%s: %s%s%s", (int)job->map->indent, "", quote, quote, quote, job->word,
 		      quote);
 	return add_buf(job, at, &text, err);
 }
@@ -166,7 +172,7 @@ static void put_entry(const struct job *job, const struct sl_yaml_node *key, con
 	}
 	sl_buf_printf(text, "%s" SL_POLICY_KEY "%s", quote, quote);
 	sl_buf_add(text, gap, gap_len);
-	sl_buf_printf(text, "%s%s%s", quote, job->policy, quote);
+	sl_buf_printf(text, "%s%s%s", quote, job->word, quote);
 }
 
 /* Where an entry of a flow map begins: at its key, or at the '?' before it. */
@@ -260,30 +266,46 @@ static int replace_own(const struct job *job, size_t own, struct sl_error *err)
 {
 	bool merged;
 	size_t last = provider(job, SL_POLICY_KEY, &merged);
-	if (merged && !sl_policy_is(sl_yaml_get(job->map, SL_POLICY_KEY), job->policy))
+	if (merged && !sl_policy_is(sl_yaml_get(job->map, SL_POLICY_KEY), job->word))
 		return refuse(job, key_of(job, last),
 			      "this '<<' overrides the '" SL_POLICY_KEY "' above it; move it to the top of the container", err);
 	for (size_t pair = 0; pair < job->map->n; pair++) {
 		const struct sl_yaml_node *key = key_of(job, pair);
-		if (sl_yaml_is_merge(key) || !sl_yaml_is(key, SL_POLICY_KEY))
+		if (!is_own(job, pair, SL_POLICY_KEY))
 			continue;
 		if (own > 1)
 			sl_warn("%s:%u:%u: '" SL_POLICY_KEY "' is there %zu times in one container; all are set", job->source->name,
 				key->line, key->column, own);
-		if (!sl_policy_is(sl_yaml_resolve(value_of(job, pair)), job->policy) &&
+		if (!sl_policy_is(sl_yaml_resolve(value_of(job, pair)), job->word) &&
 		    replace(job, pair, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-int sl_manifest_plan(const struct sl_source *source, const struct sl_container *container, const char *policy,
+/* The image's name, wherever it stands in the map itself. */
+static int rename_image(const struct job *job, const struct sl_yaml_node *image, struct sl_error *err)
+{
+	size_t own = 0;
+	for (size_t pair = 0; pair < job->map->n; pair++) {
+		if (!is_own(job, pair, "image"))
+			continue;
+		own++;
+		if (!sl_yaml_is(sl_yaml_resolve(value_of(job, pair)), job->word) && replace(job, pair, err) < 0)
+			return -1;
+	}
+	return own ? 0 : refuse(job, image, "this image comes by a '<<' and cannot be changed there; write it out", err);
+}
+
+int sl_manifest_plan(const struct sl_source *source, const struct sl_container *container, const char *policy, const char *becomes,
 		     struct sl_splices *splices, struct sl_error *err)
 {
-	const struct job job = { source, container->map, policy, splices };
+	const struct job job = { source, container->map, policy, splices }, image = { source, container->map, becomes, splices };
 	size_t own = 0;
+	if (becomes && rename_image(&image, container->image, err) < 0)
+		return -1;
 	for (size_t pair = 0; pair < job.map->n; pair++)
-		own += !sl_yaml_is_merge(key_of(&job, pair)) && sl_yaml_is(key_of(&job, pair), SL_POLICY_KEY);
+		own += is_own(&job, pair, SL_POLICY_KEY);
 	if (own)
 		return replace_own(&job, own, err);
 	if (sl_policy_is(sl_yaml_get(job.map, SL_POLICY_KEY), policy))

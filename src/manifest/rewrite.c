@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manifest/rewrite.h"
 
+#include <string.h>
+
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "image/reference.h"
 #include "manifest/check.h"
 #include "manifest/locate.h"
 #include "manifest/plan.h"
+#include "manifest/pods.h"
 
 void sl_rewrite_release(struct sl_rewrite *rewrite)
 {
@@ -25,10 +28,42 @@ static int plan(const struct sl_source *source, const struct sl_containers *cont
 		size_t edits = rewrite->splices.n;
 		if (!sl_policy_chooses(rules, container->image))
 			continue;
-		if (sl_manifest_plan(source, container, rules->policy, &rewrite->splices, err) < 0)
+		if (sl_manifest_plan(source, container, rules->policy, sl_policy_becomes(rules, container->image), &rewrite->splices, err) < 0)
 			return -1;
 		rewrite->chosen++;
 		rewrite->changed += rewrite->splices.n > edits;
+	}
+	return 0;
+}
+
+/* Where @key is written in @map; the map itself where it comes by a merge. */
+static const struct sl_yaml_node *place_of(const struct sl_yaml_node *map, const char *key)
+{
+	for (size_t i = map->n; i-- > 0;)
+		if (!sl_yaml_is_merge(map->items[2 * i]) && sl_yaml_is(map->items[2 * i], key))
+			return map->items[2 * i];
+	return map;
+}
+
+/* Find the pull secrets that nothing needs any more, and take them out or name them. */
+static int plan_secrets(const struct sl_source *source, const struct sl_yaml *yaml, const struct sl_rewrite_rules *rules,
+			struct sl_rewrite *rewrite, struct sl_error *err)
+{
+	sl_autopods struct sl_pods pods = SL_PODS_INIT;
+	if (!rewrite->chosen || !memmem(source->text, source->len, SL_PULL_SECRETS_KEY, strlen(SL_PULL_SECRETS_KEY)))
+		return 0;
+	if (sl_manifest_pods(yaml, &pods, err) < 0)
+		return -1;
+	for (size_t i = 0; i < pods.n; i++) {
+		const struct sl_yaml_node *spec = pods.items[i].spec, *at = place_of(spec, SL_PULL_SECRETS_KEY);
+		if (!sl_yaml_get(spec, SL_PULL_SECRETS_KEY) || !sl_manifest_is_local(spec, rules))
+			continue;
+		rewrite->needless++;
+		if (!rules->drop_pull_secrets)
+			sl_warn("%s:%u:%u: " SL_PULL_SECRETS_KEY " is needless here, as no image of this pod is pulled; --drop-pull-secrets removes it",
+				source->name, at->line, at->column);
+		else if (sl_manifest_plan_drop(source, spec, SL_PULL_SECRETS_KEY, &rewrite->splices, err) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -54,7 +89,8 @@ int sl_rewrite_text(const char *name, const char *text, size_t len, const struct
 	sl_autorewrite struct sl_rewrite rewrite = SL_REWRITE_INIT;
 	rewrite.text.max = 2 * SL_BUF_MAX;
 	const struct sl_source source = { name, text, len };
-	if (sl_manifest_locate(before, &containers, err) < 0 || plan(&source, &containers, rules, &rewrite, err) < 0)
+	if (sl_manifest_locate(before, &containers, err) < 0 || plan(&source, &containers, rules, &rewrite, err) < 0 ||
+	    plan_secrets(&source, before, rules, &rewrite, err) < 0)
 		return -1;
 	if (sl_splices_apply(&rewrite.splices, text, len, &rewrite.text, err) < 0)
 		return sl_error_wrap(err, "%s", name);

@@ -20,16 +20,18 @@ struct sl_rewrite {
 	size_t containers;         /* that have an image */
 	size_t chosen;             /* of these */
 	size_t changed;            /* of these, the others have the policy already */
+	size_t needless;           /* pods with pull secrets of which every image is chosen */
 };
 
-#define SL_REWRITE_INIT { SL_BUF_INIT, SL_SPLICES_INIT, 0, 0, 0 }
+#define SL_REWRITE_INIT { SL_BUF_INIT, SL_SPLICES_INIT, 0, 0, 0, 0 }
 
 void sl_rewrite_release(struct sl_rewrite *rewrite);
 #define sl_autorewrite SL_CLEANUP(sl_rewrite_release)
 
 /* Rewrite the @len bytes at @text, a stream of YAML or JSON documents, into
  * @out.  @name is for errors ("NAME:LINE:COLUMN: message", SL_FAILED) and for
- * the warning that sl_warn() gets about a key that is there twice. */
+ * the warnings that sl_warn() gets about a key that is there twice, and about pull
+ * secrets that nothing needs and that stay. */
 int sl_rewrite_text(const char *name, const char *text, size_t len, const struct sl_rewrite_rules *rules,
 		    struct sl_rewrite *out, struct sl_error *err) SL_MUST_CHECK;
 

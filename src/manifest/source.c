@@ -135,3 +135,9 @@ size_t sl_source_colon(const struct sl_source *source, const struct sl_yaml_node
 	bool quoted = key->style == SL_YAML_SINGLE || key->style == SL_YAML_DOUBLE;
 	return map->style == SL_YAML_FLOW && (quoted || strchr(",[]{}", source->text[next])) ? at : 0;
 }
+
+size_t sl_source_comma(const struct sl_source *source, size_t at)
+{
+	at = skip_space(source, at, source->len);
+	return at < source->len && source->text[at] == ',' ? at : 0;
+}

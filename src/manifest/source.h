@@ -44,4 +44,8 @@ size_t sl_source_end(const struct sl_source *source, const struct sl_yaml_node *
 size_t sl_source_colon(const struct sl_source *source, const struct sl_yaml_node *map,
 		       const struct sl_yaml_node *key);
 
+/* Where the comma behind @at is, past blanks, line breaks and comments; 0 if there is
+ * none before anything else. */
+size_t sl_source_comma(const struct sl_source *source, size_t at);
+
 #endif

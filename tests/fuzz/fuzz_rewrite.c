@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "manifest/diff.h"
+#include "manifest/lint.h"
 #include "manifest/rewrite.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static char app[] = "docker.io/library/app:dev", a[] = "docker.io/library/a:latest";
 	static char *items[] = { app, a };
 	static const struct sl_strv images = { items, 2 };
-	static const struct sl_rewrite_rules rules = { &images, "Never" };
+	static const struct sl_rewrite_rules rules = { .images = &images, .policy = "Never", .drop_pull_secrets = true };
 
 	struct sl_error err = SL_ERROR_INIT;
 	sl_autorewrite struct sl_rewrite once = SL_REWRITE_INIT;
@@ -60,6 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	require_only_splices(text, size, &once);
+	sl_autofindings struct sl_findings findings = SL_FINDINGS_INIT;
+	REQUIRE(sl_lint_text("input", text, size, &rules, NULL, &findings, &err) == 0);
 	REQUIRE(sl_diff_unified("input", text, size, &once, &diff, &err) == 0);
 	REQUIRE(!diff.len == !once.splices.n);
 	REQUIRE(sl_rewrite_text("input", sl_buf_text(&once.text), once.text.len, &rules, &twice, &err) == 0);

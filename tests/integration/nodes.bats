@@ -317,6 +317,7 @@ all_have() {
 	sed -i 's/WHAT=first/WHAT=theirs/' "$CTX/Dockerfile"
 	build_image nodes-rewrite:dev "$CTX"
 	for node in "${NODES[@]}"; do docker save nodes-rewrite:dev | docker exec -i "$node" ctr -n k8s.io images import - >/dev/null; done
-	run --separate-stderr "$SIDELIFT" rewrite --check "$BATS_TEST_TMPDIR/pod.yaml"
+	run --separate-stderr "$SIDELIFT" rewrite --diff "$BATS_TEST_TMPDIR/pod.yaml"
 	[ "$status" = 0 ]
+	[ -z "$output" ]
 }

@@ -24,7 +24,7 @@ static const struct sl_strv images = { items, 2 };
 
 static int rewrite(const char *text, size_t len, const char *policy, struct sl_rewrite *out, struct sl_error *err)
 {
-	const struct sl_rewrite_rules rules = { &images, policy };
+	const struct sl_rewrite_rules rules = { .images = &images, .policy = policy };
 	return sl_rewrite_text("f.yaml", text, len, &rules, out, err);
 }
 
