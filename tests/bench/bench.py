@@ -6,7 +6,8 @@ together; single ones say little on a shared machine.
 
 Environment: BENCH_MB (1500), BENCH_RUNS (3), BENCH_GROWTH (100,500,1500,5000, in MB;
 empty: none), BENCH_ONLY (engines whose name contains it), BENCH_STORE and BENCH_GRAPH
-(addresses of docker 28)."""
+(addresses of docker 28), BENCH_LOOP (the kubeconfig of a real cluster for the inner loop;
+empty: none)."""
 import hashlib
 import io
 import json
@@ -19,6 +20,7 @@ import tarfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import loop
 import peers
 import plot
 from peers import NODES, WORK, Engine, Image, disk, floor, kind, median, node_sh, pipe, sh, sidelift, timed, wipe
@@ -270,6 +272,10 @@ def main():
                 provenance(engine)
                 small(engine)
             engine.docker("rmi", "-f", image.tag)
+        if os.environ.get("BENCH_LOOP"):
+            row = loop.Loop(engines["root"], os.environ["BENCH_LOOP"], MB, FILES).run(max(RUNS, 5))
+            ROWS.append(row)
+            print(f"{row['case']}: {row['seconds']} {row['note']}", flush=True)
         if GROWTH and only in engines["root"].name:
             grown = growth(engines["root"])
     finally:

@@ -95,6 +95,34 @@ says() {
 	says "two second"
 }
 
+@test "the kubelet's own collector frees what went straight into snapshots, all of it" {
+	local dir=$BATS_TEST_TMPDIR/gc before node
+	mkdir -p "$dir/base"
+	for i in 1 2 3 4 5 6 7 8; do head -c 1500000 /dev/urandom >"$dir/base/f$i"; done
+	date >"$dir/top"
+	printf 'FROM scratch\nCOPY base /base\nCOPY top /top\n' >"$dir/Dockerfile"
+	build_image pods-gc:dev "$dir"
+	for node in "${NODES[@]}"; do docker exec "$node" sh -c 'ctr -n k8s.io snapshots ls | sed 1d | cut -d" " -f1 | grep ^sha256 | sort >/tmp/snapshots-before' 2>/dev/null; done
+	"$SIDELIFT" load -q --importer direct pods-gc:dev
+	docker rmi -f pods-gc:dev >/dev/null
+	for node in "${NODES[@]}"; do
+		[ "$(docker exec "$node" sh -c 'ctr -n k8s.io snapshots ls | sed 1d | cut -d" " -f1 | grep ^sha256 | sort | comm -13 /tmp/snapshots-before - | wc -l' 2>/dev/null)" = 2 ]
+		# any disk is too full for it now, and no image too young
+		docker exec "$node" sh -c 'sed -i "s/fs.available: .0%./fs.available: \"99%\"/g; \$ a imageMinimumGCAge: 1ns" /var/lib/kubelet/config.yaml
+			line=$(tr "\0" " " <"/proc/$(pgrep -x kubelet)/cmdline")
+			pkill -x kubelet; sleep 1
+			setsid $line >/tmp/kubelet.log 2>&1 </dev/null &'
+	done
+	for node in "${NODES[@]}"; do
+		for _ in $(seq 120); do
+			[ -n "$(docker exec "$node" sh -c 'ctr -n k8s.io snapshots ls | sed 1d | cut -d" " -f1 | grep ^sha256 | sort | comm -13 /tmp/snapshots-before -' 2>/dev/null)" ] || break
+			sleep 0.5
+		done
+		run docker exec "$node" sh -c 'ctr -n k8s.io images ls -q | grep pods-gc; ctr -n k8s.io snapshots ls | sed 1d | cut -d" " -f1 | grep ^sha256 | sort | comm -13 /tmp/snapshots-before -; ctr -n k8s.io leases ls -q | grep sidelift'
+		[ -z "$(grep -v 'level=warning' <<<"$output")" ]
+	done
+}
+
 @test "nothing was pulled, ever" {
 	run kubectl get events -A -o jsonpath='{range .items[*]}{.reason}{"\n"}{end}'
 	[ "$status" = 0 ]
