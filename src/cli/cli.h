@@ -10,12 +10,7 @@
  */
 
 #include "cli/options.h"
-#include "cluster/switched.h"
-#include "engine/engine.h"
-#include "flow/kubectl.h"
-
-/* More engines than any machine runs. */
-#define SL_CLI_ENGINES 12
+#include "flow/place.h"
 
 struct sl_cli {
 	/* global options */
@@ -28,11 +23,9 @@ struct sl_cli {
 	bool json; /* -o json */
 	int64_t patience; /* milliseconds for an engine's first answer; 0: SL_ENGINE_PATIENCE */
 	struct sl_cancel cancel;
-	struct sl_engine engine, node_engine_open;
-	struct sl_error engine_error; /* why `engine` could not be opened */
-	struct sl_engine other_engines[SL_CLI_ENGINES]; /* asked for nodes, beside the active one */
-	size_t n_other_engines;
-	struct sl_cluster cluster;
+	struct sl_engine engine;   /* empty until sl_cli_engine() */
+	struct sl_cluster cluster; /* empty until sl_cli_cluster() */
+	struct sl_place place;     /* how these two are found */
 };
 
 struct sl_command {
@@ -59,18 +52,10 @@ extern const struct sl_command sl_command_prune;
 int sl_cli_parse(struct sl_cli *cli, const struct sl_command *command, int argc, char **argv, void *values,
 		 int *first, struct sl_error *err) SL_MUST_CHECK;
 
-/* Open the engine that has the images (once); and find the cluster, among
- * minikube's machines and what the engines run (--node-engine, or the same, or
- * others of this machine). */
+/* What the global options mean (flow/place.h). */
 int sl_cli_engine(struct sl_cli *cli, struct sl_error *err) SL_MUST_CHECK;
 int sl_cli_cluster(struct sl_cli *cli, struct sl_error *err) SL_MUST_CHECK;
-
-/* What minikube's docker-env did to the environment, and whether that still holds. */
 int sl_cli_switched(struct sl_cli *cli, struct sl_switched *out, struct sl_error *err) SL_MUST_CHECK;
-
-/* The user's kubectl, pinned to the context that led to the cluster: what was proven
- * to be local, whatever happens to the current context meanwhile.  @namespace may be
- * NULL.  Borrows from @cli. */
 int sl_cli_kubectl(struct sl_cli *cli, const char *namespace, struct sl_kubectl *out, struct sl_error *err) SL_MUST_CHECK;
 
 /* "90s", "5m", "1500ms" or "90", in milliseconds; SL_USAGE when it is no time. */

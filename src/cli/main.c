@@ -223,11 +223,7 @@ int main(int argc, char **argv)
 			code = interrupted(&cli, &err);
 		fprintf(stderr, "sidelift: %s\n", err.message);
 	}
-	sl_cluster_release(&cli.cluster);
-	sl_engine_release(&cli.engine);
-	sl_engine_release(&cli.node_engine_open);
-	for (size_t i = 0; i < cli.n_other_engines; i++)
-		sl_engine_release(&cli.other_engines[i]);
+	sl_place_release(&cli.place);
 	sl_strv_release(&cli.nodes);
 	sl_cancel_release(&cli.cancel);
 	return code;
