@@ -12,6 +12,7 @@
  */
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +24,7 @@
 struct sl_cancel {
 	int fd;              /* readable once fired; -1 when not initialised */
 	int writer;
-	volatile int reason; /* 0, or what sl_cancel_fire() was given */
+	atomic_int reason;   /* 0, or what sl_cancel_fire() was given */
 };
 
 #define SL_CANCEL_INIT { -1, -1, 0 }

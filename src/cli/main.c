@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <signal.h>
-#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 
 #include "base/cleanup.h"
+#include "base/guest.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/plugin.h"
@@ -62,7 +62,6 @@ static void install_signals(struct sl_cancel *cancel)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
 	sigaction(SIGALRM, &action, NULL);
-	signal(SIGPIPE, SIG_IGN);
 }
 
 static void print_log(enum sl_log_level level, const char *line, void *ctx)
@@ -202,9 +201,8 @@ static int interrupted(const struct sl_cli *cli, struct sl_error *err)
 
 int main(int argc, char **argv)
 {
-	/* libarchive reads UTF-8 names by the locale */
-	if (!setlocale(LC_CTYPE, "C.UTF-8"))
-		setlocale(LC_CTYPE, "");
+	struct sl_guest guest; /* for good: nobody is behind us */
+	sl_guest_enter(&guest);
 	started_at = sl_now();
 	struct sl_cli cli = { .cancel = SL_CANCEL_INIT };
 	struct sl_error err = SL_ERROR_INIT;

@@ -19,6 +19,14 @@ static void put_clean(struct sl_buf *buf, const char *text)
 			sl_buf_add(buf, text, 1);
 }
 
+static void put_user(struct sl_buf *text)
+{
+	struct passwd entry, *user = NULL;
+	char strings[2048];
+	bool known = getpwuid_r(getuid(), &entry, strings, sizeof(strings), &user) == 0 && user;
+	put_clean(text, known ? user->pw_name : "uid");
+}
+
 /* dev.sidelift.image.HASH-OF-NAME=NAME|CONFIG|USER@HOST|TIME, on the config blob:
  * name and digest are inside, for labels may be copied. */
 static char *label_for(const struct sl_image *image)
@@ -28,8 +36,7 @@ static char *label_for(const struct sl_image *image)
 	char host[65] = "";
 	sl_digest_of(image->name, strlen(image->name), &hash);
 	sl_buf_printf(&text, LABEL "%.12s=%s|%s|", sl_digest_hex(&hash), image->name, image->config.text);
-	const struct passwd *user = getpwuid(getuid());
-	put_clean(&text, user ? user->pw_name : "uid");
+	put_user(&text);
 	gethostname(host, sizeof(host) - 1);
 	sl_buf_puts(&text, "@");
 	put_clean(&text, host);

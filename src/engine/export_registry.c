@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/guest.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "engine/exporter.h"
@@ -75,6 +77,7 @@ static void *follow(void *ctx)
 {
 	struct registry_export *self = ctx;
 	struct pushing *pushing = &self->pushing;
+	sl_guest_thread();
 	if (sl_push_follow(pushing->response, SL_NEVER / 2, &pushing->error) < 0 && pushing->error.status == SL_OK)
 		pushing->error.status = SL_FAILED;
 	sl_registry_over(self->registry);
@@ -340,6 +343,7 @@ static void tidy(struct registry_export *self)
 
 static void *keep_tidy(void *ctx)
 {
+	sl_guest_thread();
 	tidy(ctx);
 	return NULL;
 }
@@ -392,11 +396,11 @@ static int remove_left(void *ctx, const char *line)
 
 static int tag_image(struct registry_export *self, size_t i, struct sl_error *err)
 {
-	static int count;
+	static atomic_int count;
 	struct tagged *tagged = &self->tagged[i];
 	const struct sl_image *image = &self->exporter.images[i];
 	sl_autofree char *line = NULL;
-	if (asprintf(&tagged->tag, "p%d-%d", (int)getpid(), count++) < 0 ||
+	if (asprintf(&tagged->tag, "p%d-%d", (int)getpid(), atomic_fetch_add(&count, 1)) < 0 ||
 	    asprintf(&tagged->reference, "%s:%s", self->push.repository, tagged->tag) < 0 ||
 	    asprintf(&line, "%s %s", tagged->reference, image->requested) < 0)
 		return sl_error_nomem(err);

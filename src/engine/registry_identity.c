@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -64,8 +65,9 @@ static int read_identity(const char *path, struct sl_registry_identity *identity
  * -1 with errno. */
 static int create(const char *path, const char *text)
 {
+	static atomic_int count;
 	sl_autofree char *temporary = NULL;
-	if (asprintf(&temporary, "%s.%d", path, (int)getpid()) < 0) {
+	if (asprintf(&temporary, "%s.%d-%d", path, (int)getpid(), atomic_fetch_add(&count, 1)) < 0) {
 		temporary = NULL;
 		errno = ENOMEM;
 		return -1;
@@ -116,11 +118,11 @@ struct sl_journal_entry {
 
 struct sl_journal_entry *sl_journal_note(const char *engine, const char *tag, struct sl_error *err)
 {
-	static int count;
+	static atomic_int count;
 	char name[64];
 	sl_autofree char *text = NULL;
 	struct sl_journal_entry *entry = calloc(1, sizeof(*entry));
-	snprintf(name, sizeof(name), NOTE "%d-%d", (int)getpid(), count++);
+	snprintf(name, sizeof(name), NOTE "%d-%d", (int)getpid(), atomic_fetch_add(&count, 1));
 	if (!entry || !(entry->path = state_path(name)) || asprintf(&text, "%s\n%s\n", engine, tag) < 0) {
 		text = NULL;
 		if (entry)

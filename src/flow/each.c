@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "base/guest.h"
 #include "flow/load.h"
 
 struct visit {
@@ -15,6 +16,7 @@ struct visit {
 static void *run(void *ctx)
 {
 	struct visit *visit = ctx;
+	sl_guest_thread();
 	visit->work(visit->load, visit->node, visit->ctx);
 	return NULL;
 }
@@ -29,7 +31,7 @@ int sl_each_node(struct sl_load *load, void (*work)(struct sl_load *load, struct
 		visits[k] = (struct visit){ .load = load, .node = &load->nodes[k], .work = work, .ctx = ctx };
 		visits[k].started = pthread_create(&visits[k].thread, NULL, run, &visits[k]) == 0;
 		if (!visits[k].started)
-			run(&visits[k]);
+			work(load, &load->nodes[k], ctx);
 	}
 	for (size_t k = 0; k < load->n_nodes; k++)
 		if (visits[k].started)

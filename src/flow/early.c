@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/guest.h"
 #include "flow/load.h"
 
 /* The containerd image store does not tell an image's config, so without a look at
@@ -23,6 +24,7 @@ struct sl_early {
 static void *begin(void *ctx)
 {
 	struct sl_early *early = ctx;
+	sl_guest_thread();
 	early->exporter = sl_exporter_registry(early->engine, early->copies, early->n, &early->error);
 	return NULL;
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/guest.h"
 #include "base/log.h"
 #include "flow/load.h"
 
@@ -93,6 +94,7 @@ static void *feed_node(void *ctx)
 {
 	struct worker *worker = ctx;
 	struct sl_load_node *node = worker->node;
+	sl_guest_thread();
 	int rc = worker->layers ? sl_target_prepare(node->target, &node->error) : 0;
 	int64_t before = sl_now();
 	if (rc == 0)
