@@ -7,7 +7,11 @@
 
 BUILD ?= release
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+LIBEXECDIR := $(PREFIX)/libexec/sidelift
 PKG_CONFIG ?= pkg-config
+OBJCOPY ?= objcopy
+VERSION := $(shell sed -n 's/^\#define SIDELIFT_VERSION "\(.*\)"/\1/p' include/sidelift.h)
 PACKAGES := libarchive libcurl jansson zlib yaml-0.1 libcrypto libmicrohttpd
 O := build/$(BUILD)
 
@@ -17,7 +21,7 @@ endif
 
 CPPFLAGS_ALL := -Isrc -Iinclude -I$(O)/gen -D_GNU_SOURCE $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
 CFLAGS ?= -g
-CFLAGS_ALL := -std=c17 -pthread -fno-strict-aliasing -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+CFLAGS_ALL := -std=c17 -pthread -fPIC -fvisibility=hidden -fno-strict-aliasing -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wvla -Wno-unused-parameter
 LDFLAGS_ALL := -pthread
 LDLIBS_ALL := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
@@ -62,7 +66,7 @@ TESTS := $(TEST_SRC:tests/unit/%.c=$(O)/tests/%)
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(O)/fuzz/%)
 
 .PHONY: all
-all: $(O)/sidelift $(O)/sidelift-helper ## build build/$(BUILD)/sidelift (the default)
+all: $(O)/sidelift $(O)/sidelift-helper $(O)/libsidelift.so.0 ## build build/$(BUILD)/sidelift and the library (the default)
 
 # Rebuild when the compiler or its flags change.
 FLAGS := $(CC) $(CPPFLAGS_ALL) $(CPPFLAGS) $(CFLAGS_ALL) $(CFLAGS) $(LDFLAGS_ALL) $(LDFLAGS) $(LDLIBS_ALL)
@@ -84,6 +88,29 @@ $(O)/gen/%.sh.inc: src/%.sh
 $(O)/libsidelift.a: $(LIB_OBJ)
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
+
+# The helper program stands there when it is not beside the program that asks.
+$(O)/gen/libexecdir.inc: FORCE
+	@mkdir -p $(@D)
+	@echo '"$(LIBEXECDIR)"' | cmp -s - $@ || echo '"$(LIBEXECDIR)"' > $@
+
+$(O)/src/engine/store_helper.o: $(O)/gen/libexecdir.inc
+
+# What is installed shows the names of include/sidelift.h and no other: the archive to
+# link with, one object of all, and the object for who loads it at run time (Python's
+# ctypes, cgo).  There is no libsidelift.so beside it, so -lsidelift means the archive.
+$(O)/install/libsidelift.a: $(LIB_OBJ)
+	$(say) AR $@
+	@mkdir -p $(@D)
+	$(Q)$(LD) -r -o $(@D)/sidelift.o $(LIB_OBJ) && $(OBJCOPY) --localize-hidden $(@D)/sidelift.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(@D)/sidelift.o
+
+$(O)/libsidelift.so.0: $(LIB_OBJ)
+	$(say) LINK $@
+	$(Q)$(CC) -shared -Wl,-soname,libsidelift.so.0 $(CFLAGS_ALL) $(CFLAGS) $(LDFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL) $(LDLIBS)
+
+$(O)/sidelift.pc: scripts/sidelift.pc.in FORCE
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|; s|@PACKAGES@|$(PACKAGES)|' $< > $@
 
 $(O)/sidelift: $(CLI_OBJ) $(O)/libsidelift.a
 	$(say) LINK $@
@@ -146,13 +173,18 @@ check-headers: $(GEN) ## every header compiles alone
 		$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -Werror -fsyntax-only -x c - || { echo "$$h does not compile alone"; exit 1; }; done
 
 .PHONY: install
-install: $(O)/sidelift $(O)/sidelift-helper ## install to $(DESTDIR)$(PREFIX)
+install: $(O)/sidelift $(O)/sidelift-helper $(O)/install/libsidelift.a $(O)/libsidelift.so.0 $(O)/sidelift.pc ## install to $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(O)/sidelift $(DESTDIR)$(PREFIX)/bin/sidelift
-	install -D -m 755 $(O)/sidelift-helper $(DESTDIR)$(PREFIX)/libexec/sidelift/sidelift-helper
+	install -D -m 755 $(O)/sidelift-helper $(DESTDIR)$(LIBEXECDIR)/sidelift-helper
+	install -D -m 644 include/sidelift.h $(DESTDIR)$(PREFIX)/include/sidelift.h
+	install -D -m 644 $(O)/install/libsidelift.a $(DESTDIR)$(LIBDIR)/libsidelift.a
+	install -D -m 644 $(O)/libsidelift.so.0 $(DESTDIR)$(LIBDIR)/libsidelift.so.0
+	install -D -m 644 $(O)/sidelift.pc $(DESTDIR)$(LIBDIR)/pkgconfig/sidelift.pc
 	ln -sf sidelift $(DESTDIR)$(PREFIX)/bin/kubectl-sidelift
 	mkdir -p $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins
 	ln -sf ../../../bin/sidelift $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins/docker-sidelift
 	install -D -m 644 docs/sidelift.1 $(DESTDIR)$(PREFIX)/share/man/man1/sidelift.1
+	install -D -m 644 docs/sidelift.3 $(DESTDIR)$(PREFIX)/share/man/man3/sidelift.3
 	install -D -m 644 scripts/completion/sidelift.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sidelift
 	install -D -m 644 scripts/completion/_sidelift $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sidelift
 	install -D -m 644 scripts/completion/sidelift.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sidelift.fish

@@ -122,7 +122,11 @@ static bool ended(pid_t pid, int64_t ms, int *code)
 			*code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 			return true;
 		}
-		if ((got < 0 && errno != EINTR) || sl_now() >= deadline)
+		if (got < 0 && errno == ECHILD) { /* somebody else waited for it: its ID may be another's by now */
+			*code = 255;
+			return true;
+		}
+		if (sl_now() >= deadline)
 			return false;
 		poll(NULL, 0, 2);
 	}

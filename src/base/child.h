@@ -37,7 +37,8 @@ bool sl_child_read_errors(struct sl_child *child, struct sl_buf *text);
 
 /* Close both descriptors (fd unless it is -1) and wait for its end: @patience_ms,
  * then as long again after SIGTERM, then SIGKILL.  Its exit code, 128+N when a
- * signal ended it.  A child that was never started gives 0. */
+ * signal ended it, 255 when somebody else has waited for it.  A child that was
+ * never started gives 0. */
 int sl_child_end(struct sl_child *child, int64_t patience_ms);
 
 /* Such a process as a remote (base/remote.h); @cancel is borrowed. */

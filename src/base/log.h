@@ -3,18 +3,13 @@
 #define SL_BASE_LOG_H
 
 /*
- * Where the library tells what it does and why (-v).  The library never prints:
+ * Where the library tells what it does and why: SL_LOG_WARN is shown unless -q,
+ * SL_LOG_INFO with -v, SL_LOG_DEBUG with -vv.  The library never prints:
  * it calls the sink that the program installed, from any thread, one finished
  * line at a time without its newline.  Without a sink nothing is formatted.
  */
 
 #include "base/error.h"
-
-enum sl_log_level {
-	SL_LOG_WARN,  /* the user should know; shown unless -q */
-	SL_LOG_INFO,  /* -v: decisions and their reasons */
-	SL_LOG_DEBUG, /* -vv: every request and command */
-};
 
 typedef void (*sl_log_sink)(enum sl_log_level level, const char *line, void *ctx);
 

@@ -30,7 +30,12 @@ static void collect(int *fd, struct sl_buf *captured)
 static bool has_ended(pid_t pid, int *code)
 {
 	int status;
-	if (waitpid(pid, &status, WNOHANG) != pid)
+	pid_t got = waitpid(pid, &status, WNOHANG);
+	if (got < 0 && errno == ECHILD) { /* somebody else waited for it */
+		*code = 255;
+		return true;
+	}
+	if (got != pid)
 		return false;
 	*code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	return true;

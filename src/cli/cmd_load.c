@@ -28,17 +28,6 @@ static const struct sl_option options[] = {
 	{ "dry-run", 0, SL_OPTION_FLAG, NULL, AT(dry_run), "say what each node lacks, and load nothing" },
 };
 
-static int take_importer(const char *name, struct sl_load *load, struct sl_error *err)
-{
-	static const char *const names[] = { [SL_IMPORTER_AUTO] = "auto", [SL_IMPORTER_DIRECT] = "direct", [SL_IMPORTER_IMPORT] = "import" };
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		load->importer = (enum sl_importer)i;
-		if (!strcmp(names[i], name))
-			return 0;
-	}
-	return sl_error_set(err, SL_USAGE, "--importer is direct, import or auto, not '%s'", name);
-}
-
 /* Of @references, what the engine has; at least one. */
 static int known_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err)
 {
@@ -68,11 +57,9 @@ static int prepare(struct sl_cli *cli, struct sl_load *load, const struct sl_str
 	if ((load->archive ? sl_load_archive(load, err) : manifests ? known_images(load, references, err)
 								    : sl_load_images(load, references, err)) < 0)
 		return -1;
-	if (load->cluster->shared && load->archive)
-		return sl_error_set(err, SL_FAILED, "%s (%s); load the archive there: docker load -i %s", load->cluster->name,
-				    load->cluster->shared, load->archive);
-	if (load->cluster->shared)
-		return 0;
+	int shared = sl_load_is_shared(load, err);
+	if (shared)
+		return shared < 0 ? -1 : 0;
 	load->exports = !dry_run;
 	return sl_load_open(load, err) < 0 ? -1 : sl_load_plan(load, err);
 }
@@ -138,8 +125,8 @@ static int load_with(struct sl_cli *cli, const struct load_options *given, struc
 	const struct sl_sources sources = { &given->paths, NULL };
 	sl_autobuf struct sl_buf stream = SL_BUF_INIT;
 	struct sl_load load = { .archive = given->input, .exporter_wanted = given->exporter };
-	if (given->importer && take_importer(given->importer, &load, err) < 0)
-		return -1;
+	if (given->importer && sl_load_importer(given->importer, &load.importer) < 0)
+		return sl_error_set(err, SL_USAGE, "--importer is direct, import or auto, not '%s'", given->importer);
 	if (given->paths.n && sl_sources_read(&sources, NULL, &stream, references, err) < 0)
 		return -1;
 	int rc = prepare(cli, &load, references, given->paths.n > 0, given->dry_run, err);

@@ -68,14 +68,9 @@ static int check_usage(const struct rewrite_options *given, const struct sl_strv
 /* The images in @given in canonical form. */
 static int canonical_images(const struct sl_strv *given, struct sl_strv *images, struct sl_error *err)
 {
-	for (size_t i = 0; i < given->n; i++) {
-		sl_autoref struct sl_reference ref = SL_REFERENCE_INIT;
-		if (sl_reference_parse(given->items[i], &ref, err) < 0)
+	for (size_t i = 0; i < given->n; i++)
+		if (sl_reference_add(images, given->items[i], err) < 0)
 			return -1;
-		sl_autofree char *canonical = sl_reference_canonical(&ref);
-		if (!canonical || sl_strv_add_new(images, canonical) < 0)
-			return sl_error_nomem(err);
-	}
 	return 0;
 }
 

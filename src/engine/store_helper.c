@@ -183,17 +183,24 @@ static const struct sl_store_ops helper_ops = {
 	.free = helper_free,
 };
 
-/* The program: beside this one, or where `make install` puts it. */
+static const char installed[] =
+#include "libexecdir.inc"
+;
+
+/* The program: beside this one, where `make install` puts it from there, or (for this
+ * may be anybody's program that uses the library) where it was installed. */
 static char *find_program(struct sl_error *err)
 {
-	static const char *const places[] = { "", "/../libexec/sidelift" };
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	self[n > 0 ? n : 0] = '\0';
-	const char *slash = strrchr(self, '/');
-	for (size_t i = 0; slash && i < 2; i++) {
+	char *slash = strrchr(self, '/');
+	if (slash)
+		*slash = '\0';
+	const struct { const char *from, *to; } places[] = { { self, "" }, { self, "/../libexec/sidelift" }, { "", installed } };
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		char *path = NULL;
-		if (asprintf(&path, "%.*s%s/sidelift-helper", (int)(slash - self), self, places[i]) < 0)
+		if (asprintf(&path, "%s%s/sidelift-helper", places[i].from, places[i].to) < 0)
 			break;
 		if (access(path, X_OK) == 0)
 			return path;

@@ -114,6 +114,26 @@ int sl_load_archive(struct sl_load *load, struct sl_error *err)
 	return load->images ? sl_load_name_images(load, err) : 0;
 }
 
+int sl_load_is_shared(const struct sl_load *load, struct sl_error *err)
+{
+	const struct sl_cluster *cluster = load->cluster;
+	if (cluster->shared && load->archive)
+		return sl_error_set(err, SL_FAILED, "%s (%s); load the archive there: docker load -i %s", cluster->name, cluster->shared,
+				    load->archive);
+	return cluster->shared != NULL;
+}
+
+int sl_load_importer(const char *name, enum sl_importer *importer)
+{
+	static const char *const names[] = { [SL_IMPORTER_AUTO] = "auto", [SL_IMPORTER_DIRECT] = "direct", [SL_IMPORTER_IMPORT] = "import" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		*importer = (enum sl_importer)i;
+		if (!strcmp(names[i], name))
+			return 0;
+	}
+	return -1;
+}
+
 /* ---- what the nodes have ---- */
 
 static void open_node(struct sl_load *load, struct sl_load_node *node, void *ctx)

@@ -95,6 +95,10 @@ int sl_load_known_images(struct sl_load *load, const struct sl_strv *references,
 /* Or: look into load->archive. */
 int sl_load_archive(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
 
+/* Whether the cluster uses the engine's images as they are, so that there is nothing
+ * to load: 1 or 0; -1 with @err for an archive, which is not in the engine. */
+int sl_load_is_shared(const struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+
 /* Open the chosen nodes, all at once, and prove that the context means this
  * cluster.  A node that cannot be opened is marked failed; -1 when none could be,
  * or when the guard refuses. */
@@ -142,8 +146,9 @@ void sl_early_end(struct sl_load *load);
 struct sl_exporter *sl_early_take(struct sl_load *load, struct sl_error *err);
 void sl_early_release(struct sl_load *load);
 
-/* Whether @name is a way out. */
+/* Whether @name is a way out; and which way in it is: 0, or -1 when there is no such. */
 bool sl_load_is_exporter(const char *name);
+int sl_load_importer(const char *name, enum sl_importer *importer) SL_MUST_CHECK;
 
 /* One pass of the export over the pending nodes (flow/stream.c).  SL_CLOSED when
  * no node took it to the end. */

@@ -284,6 +284,15 @@ char *sl_reference_canonical(const struct sl_reference *ref)
 	return spell(ref, ref->name);
 }
 
+int sl_reference_add(struct sl_strv *references, const char *text, struct sl_error *err)
+{
+	sl_autoref struct sl_reference reference = SL_REFERENCE_INIT;
+	if (sl_reference_parse(text, &reference, err) < 0)
+		return -1;
+	sl_autofree char *canonical = sl_reference_canonical(&reference);
+	return canonical && sl_strv_add_new(references, canonical) == 0 ? 0 : sl_error_nomem(err);
+}
+
 char *sl_reference_familiar(const struct sl_reference *ref)
 {
 	const char *name = ref->name;

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "base/strv.h"
 
 struct sl_reference {
 	char *name;   /* domain and path: "docker.io/library/nginx" */
@@ -32,6 +33,10 @@ void sl_reference_release(struct sl_reference *ref);
  * says nothing, as with the CRI).  The caller frees it; NULL when memory is
  * out. */
 char *sl_reference_canonical(const struct sl_reference *ref);
+
+/* Add the canonical spelling of @text to @references, unless it is there already;
+ * SL_USAGE as above. */
+int sl_reference_add(struct sl_strv *references, const char *text, struct sl_error *err) SL_MUST_CHECK;
 
 /* The short spelling that parses to the same: "nginx:latest".  The caller frees
  * it; NULL when memory is out. */
