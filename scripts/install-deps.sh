@@ -7,7 +7,7 @@ set -euo pipefail
 build=(gcc:gcc make:make pkg-config:pkg-config)
 build_libraries=(libarchive:libarchive-dev libcurl:libcurl4-openssl-dev jansson:libjansson-dev zlib:zlib1g-dev yaml-0.1:libyaml-dev libcrypto:libssl-dev
 	libmicrohttpd:libmicrohttpd-dev)
-test=(clang:clang bats:bats jq:jq python3:python3 strace:strace openssl:openssl shellcheck:shellcheck mandoc:mandoc dockerd:docker.io
+test=(clang:clang g++:g++ bats:bats jq:jq python3:python3 strace:strace openssl:openssl shellcheck:shellcheck mandoc:mandoc dockerd:docker.io
 	debootstrap:debootstrap runc:runc iptables:iptables ip:iproute2 pkill:procps flock:util-linux docker-registry:docker-registry
 	time:time curl:curl socat:socat zsh:zsh fish:fish tcsh:tcsh sshd:openssh-server podman:podman)
 test_libraries=(cmocka:libcmocka-dev)

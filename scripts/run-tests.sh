@@ -90,7 +90,7 @@ for part in "${parts[@]}"; do
 		done
 		one shellcheck-runtime shellcheck -S warning -s sh src/cluster/runtime.sh
 		one headers make --no-print-directory check-headers
-		one man mandoc -T lint -W warning docs/sidelift.1
+		one man mandoc -T lint -W warning docs/sidelift.1 docs/sidelift.3
 		;;
 	build)
 		one build-gcc make --no-print-directory DEVELOPER=1
