@@ -177,24 +177,26 @@ static size_t decoded_length(const char *text, size_t len)
 	return len / 4 * 3 - padding;
 }
 
+static int digit(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
 static int decode(const char *text, size_t len, unsigned char *out)
 {
-	static signed char values[256];
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	if (!values['B']) {
-		/* every thread would write the same */
-		for (int i = 0; i < 256; i++)
-			values[i] = -1;
-		for (int i = 0; i < 64; i++)
-			values[(unsigned char)digits[i]] = (signed char)i;
-	}
 	if (len % 4)
 		return -1;
 	size_t end = decoded_length(text, len), at = 0;
 	for (size_t i = 0; i < len; i += 4) {
 		unsigned bits = 0;
 		for (int j = 0; j < 4; j++) {
-			int value = text[i + j] == '=' && i + 4 == len && j > 1 ? 0 : values[(unsigned char)text[i + j]];
+			int value = text[i + j] == '=' && i + 4 == len && j > 1 ? 0 : digit(text[i + j]);
 			if (value < 0)
 				return -1;
 			bits = bits << 6 | (unsigned)value;
