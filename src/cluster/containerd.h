@@ -40,6 +40,7 @@ struct sl_containerd {
 	size_t n_images;
 	struct sl_record *records;
 	size_t n_records;
+	bool asked_configs;      /* the node was asked for the records of all the images' configs */
 	/* the archive on its way */
 	struct sl_node_archive archive;
 	bool staging;

@@ -1,8 +1,9 @@
 # The node's side of a load into containerd; node.sh comes before it.
 #
 # Commands (sections of an answer are separated by a line "TOKEN"):
-#	look SNAPSHOTTER [FILTER...]  facts; the CA; containerd's configuration file; the
-#	                          records that match a filter and their manifests; snapshots
+#	look SNAPSHOTTER all|some [FILTER...]  facts; the CA; containerd's configuration
+#	                          file; the records that match a filter and their
+#	                          manifests, or some; snapshots
 #	config                    the configuration as containerd puts it together
 #	version                   containerd's
 #	records FILTER...         records and their manifests
@@ -18,11 +19,10 @@
 #	untag NAME...             remove names
 #	remove NAME...            remove images, with the CRI plugin's records of them
 #	forget                    nothing is half done any more
-#	keep [LABEL...]           remember the CRI plugin's records, to leave them alone;
-#	                          answers with the staging names that are there, and with
-#	                          labels for a note of direct unpacking whether that way is
-#	                          open (containerd_direct.sh)
-#	sweep NAME...             remove staging names whose process is gone
+#	keep NAME,...|ask [LABEL...]  remember these records of the CRI plugin, or all that
+#	                          are there, to leave them alone; answers, with labels for
+#	                          a note of direct unpacking, whether that way is open
+#	                          (containerd_direct.sh)
 #	release SNAPSHOTTER CHAIN... let the garbage collector have what nothing refers to
 #	settled                   nothing of the direct way is to be taken back any more
 #	gc                        collect garbage now
@@ -73,6 +73,7 @@ remove() {
 		sleep 0.1
 	done
 }
+# Of staging names, those whose process is gone.
 sweep() {
 	for name in "$@"; do
 		pid=${name##*/p}
@@ -98,11 +99,22 @@ par() {
 	done
 	return "$worst"
 }
-records() {
+digests() { sed 's/^[^ ]* *[^ ]* *\([^ ]*\).*/\1/' | sort -u; }
+# Of the records in $1, the manifests that must be looked into: where a name and the
+# CRI plugin's record of a config have the same one, that says enough; and where it
+# has no record of the configs that are asked for, nothing else matters.
+telling() {
+	configs=$(echo "$1" | grep '^sha256:' | digests)
+	[ -z "$configs" ] || { echo "$configs"; echo "$1" | sed 1d | grep -v '^sha256:' | digests; } | sort | uniq -u
+}
+records() { # all|some FILTER...
+	some=$1
+	shift
 	[ $# -gt 0 ] || return 0
 	found=$(c images ls "$@") || return
 	echo "$found"
-	for digest in $(echo "$found" | sed 1d | sed 's/^[^ ]* *[^ ]* *\([^ ]*\).*/\1/' | sort -u); do
+	if [ "$some" = all ]; then some=$(echo "$found" | sed 1d | digests); else some=$(telling "$found"); fi
+	for digest in $some; do
 		echo "$token"
 		echo "$digest"
 		c content get "$digest"
@@ -128,7 +140,7 @@ run() {
 	case $command in
 	look) look "$@" ;;
 	version) c version ;;
-	records) records "$@" ;;
+	records) records all "$@" ;;
 	contents) c content ls "$@" ;;
 	snapshots) c snapshots --snapshotter "$1" ls ;;
 	list)
@@ -138,10 +150,14 @@ run() {
 		staged=yes
 		frames | c images import --snapshotter "$1" - ;;
 	keep)
+		case $1 in
+		ask)
+			names=$(c images ls -q) || return
+			kept=$(echo "$names" | grep '^sha256:' | tr '\n' ' ') ;;
+		*) kept=$(echo "$1" | tr , ' ') ;;
+		esac
+		shift
 		plan=$*
-		names=$(c images ls -q) || return
-		kept=$(echo "$names" | grep '^sha256:' | tr '\n' ' ')
-		echo "$names" | grep '^sidelift\.invalid/'
 		[ -z "$plan" ] || echo "direct=$(able)" ;;
 	config) containerd config dump 2>/dev/null | grep -E "$settings" ;;
 	publish)
@@ -162,7 +178,6 @@ run() {
 		left=$(echo "$left" | grep -x -F "$(printf '%s\n' "$@" $doomed)" | tr '\n' ' ')
 		[ -z "$left" ] || { echo "still there: $left" >&2; return 1; } ;;
 	untag) c images rm "$@" >/dev/null ;;
-	sweep) sweep "$@" ;;
 	release) release "$@" ;;
 	settled) c leases rm "$direct" >/dev/null ;;
 	gc) gc ;;
@@ -197,5 +212,7 @@ afterwards() {
 		*) c leases rm "$name" ;;
 		esac
 	done
+	# shellcheck disable=SC2046
+	sweep $(c images ls -q "name~=\"^sidelift[.]invalid/\"")
 }
 serve

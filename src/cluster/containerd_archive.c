@@ -29,44 +29,43 @@ static int begin_staging(struct sl_containerd *self, struct sl_error *err)
 }
 
 /* The answer to "keep". */
-static int take_kept(struct sl_containerd *self, struct sl_strv *stale, struct sl_error *err)
+static void take_kept(struct sl_containerd *self)
 {
-	char *save = NULL, *at = NULL, *answer = sl_session_section(&self->session, &at);
-	const char *why = "the node does not say";
-	int bad = 0;
-	for (char *line = answer ? strtok_r(answer, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
-		if (!strncmp(line, SL_CONTAINERD_STAGING, sizeof(SL_CONTAINERD_STAGING) - 1))
-			bad |= sl_strv_add(stale, line);
-		else if (!strncmp(line, "direct=", 7))
-			why = line + 7;
-	}
-	if (bad)
-		return sl_error_nomem(err);
-	if (self->direct.open && strcmp(why, "ok") != 0) {
-		sl_info("node '%s': layers go by import: %s", self->target.node->name, why);
-		self->direct.open = false;
-	}
-	return 0;
+	char *at = NULL, *answer = sl_session_section(&self->session, &at);
+	const char *why = answer && !strncmp(answer, "direct=", 7) ? answer + 7 : "the node does not say";
+	if (!self->direct.open || !strncmp(why, "ok", 2))
+		return;
+	sl_info("node '%s': layers go by import: %.*s", self->target.node->name, (int)strcspn(why, "\n"), why);
+	self->direct.open = false;
+}
+
+/* Which of the CRI plugin's own records were there: of our images, or, where it is not
+ * known which configs these have, of all. */
+static int add_kept_word(const struct sl_containerd *self, struct sl_strv *words)
+{
+	sl_autobuf struct sl_buf kept = SL_BUF_INIT;
+	if (!self->n_images || !self->asked_configs)
+		return sl_strv_add(words, "ask");
+	for (size_t i = 0; i < self->n_images; i++)
+		if (sl_containerd_record(self, self->images[i].config.text))
+			sl_buf_printf(&kept, "%s,", self->images[i].config.text);
+	return kept.failed ? -1 : sl_strv_add(words, kept.len ? sl_buf_text(&kept) : ",");
 }
 
 /* Have the script remember which of the CRI plugin's own records are there, so
- * that it leaves them alone should it have to clean up; remove the staging names of
- * a sidelift that was killed together with its node's script; and start the
- * importer, which takes a moment that the export takes as well. */
+ * that it leaves them alone should it have to clean up; and start the importer, which
+ * takes a moment that the export takes as well. */
 int sl_containerd_prepare(struct sl_target *target, struct sl_error *err)
 {
 	struct sl_containerd *self = sl_containerd_of(target);
-	sl_autostrv struct sl_strv words = SL_STRV_INIT, stale = SL_STRV_INIT;
-	if (sl_strv_add(&words, "keep") < 0 || sl_direct_note_words(self, &words) < 0)
+	sl_autostrv struct sl_strv words = SL_STRV_INIT;
+	if (sl_strv_add(&words, "keep") < 0 || add_kept_word(self, &words) < 0 || sl_direct_note_words(self, &words) < 0)
 		return sl_error_nomem(err);
 	int code = sl_session_callv(&self->session, SL_CONTAINERD_ANSWER, (const char *const *)words.items, words.n, err);
 	if (code)
 		return code < 0 ? -1 : sl_session_failed(&self->session, "listing its images", code, err);
-	if (take_kept(self, &stale, err) < 0)
-		return -1;
-	for (size_t i = 0; i < stale.n; i++)
-		if (sl_session_call(&self->session, SL_CONTAINERD_ANSWER, err, "sweep", stale.items[i], NULL) < 0)
-			return -1;
+	take_kept(self);
+	target->takes_plain = self->direct.open;
 	return begin_staging(self, err);
 }
 

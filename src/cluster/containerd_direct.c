@@ -339,6 +339,10 @@ int sl_direct_import_held(struct sl_containerd *self, struct sl_error *err)
 
 static int import(struct sl_containerd *self, const struct sl_incoming *layer, const char *why, struct sl_error *err)
 {
+	if (layer->unpacked) { /* an archive needs its size: the next try is by import */
+		self->target.direct_failed = true;
+		return sl_error_set(err, SL_FAILED, "layer %s cannot go straight into a snapshot: %s", layer->diff_id.text, why);
+	}
 	if (self->direct.open)
 		sl_info("node '%s': layer %s goes by import: %s", self->target.node->name, layer->diff_id.text, why);
 	return sl_target_import_layer(&self->target, layer, err);

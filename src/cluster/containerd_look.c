@@ -100,6 +100,19 @@ void sl_containerd_take_manifest(struct sl_containerd *self, const char *section
 	}
 }
 
+/* The CRI plugin's record of a config says what the other names of its manifest are. */
+static void infer_configs(struct sl_containerd *self)
+{
+	for (size_t i = 0; i < self->n_records; i++) {
+		struct sl_digest config;
+		if (!sl_digest_parse(self->records[i].name, &config))
+			continue;
+		for (size_t j = 0; j < self->n_records; j++)
+			if (!sl_digest_known(&self->records[j].config) && sl_digest_equal(&self->records[j].manifest, &self->records[i].manifest))
+				self->records[j].config = config;
+	}
+}
+
 /* What `look` answered; *imports: the configuration is not all in one file. */
 static int take_look(struct sl_containerd *self, bool *imports, struct sl_error *err)
 {
@@ -121,6 +134,7 @@ static int take_look(struct sl_containerd *self, bool *imports, struct sl_error 
 			sl_containerd_take_manifest(self, last);
 		last = section;
 	}
+	infer_configs(self);
 	return sl_target_set_chains(&self->target, last ? last : (char[]){ "" }, err);
 }
 
@@ -142,7 +156,11 @@ int sl_containerd_look(struct sl_target *target, const struct sl_image *images, 
 	char filter[512];
 	self->images = images;
 	self->n_images = n;
-	int bad = sl_strv_add(&words, "look") | sl_strv_add(&words, DEFAULT_SNAPSHOTTER);
+	bool known = true;
+	for (size_t i = 0; i < n; i++)
+		known = known && sl_digest_known(&images[i].config);
+	self->asked_configs = known;
+	int bad = sl_strv_add(&words, "look") | sl_strv_add(&words, DEFAULT_SNAPSHOTTER) | sl_strv_add(&words, known ? "some" : "all");
 	for (size_t i = 0; i < n; i++) {
 		snprintf(filter, sizeof(filter), "name==\"%s\"", images[i].name);
 		bad |= sl_strv_add(&words, filter);

@@ -55,8 +55,9 @@ enum sl_importer {
 /* A layer on its way in.  Its source ends well only when all bytes were right. */
 struct sl_incoming {
 	struct sl_digest diff_id; /* may be empty: not known yet */
-	int64_t size;             /* bytes that the source gives */
+	int64_t size;             /* bytes that the source gives; with `unpacked` about half of them or fewer */
 	bool packed;              /* they are not the layer's tar itself */
+	bool unpacked;            /* on the way here: `size` is that of the packed layer */
 	struct sl_source source;
 };
 
@@ -92,6 +93,8 @@ struct sl_target {
 	size_t n_chains;
 	uint64_t sent;               /* bytes written into the node so far */
 	enum sl_importer importer;   /* the caller's wish, before sl_target_prepare() */
+	bool takes_plain;            /* after sl_target_prepare(): large layers need not say their size, and are to
+				      * come as they are, not packed, if that costs nobody else more */
 	size_t n_direct, n_imported; /* layers that went the one way and the other */
 	bool direct_failed;          /* the error is one of the direct way: import may do better */
 };

@@ -89,7 +89,7 @@ static bool has_room(const struct sl_feed *feed, const struct sl_feed_item *item
 	return feed->n < feed->capacity && (!feed->bytes || feed->bytes + weight(item) <= SL_FEED_MAX);
 }
 
-int sl_feed_push(struct sl_feed *feed, const struct sl_feed_item *item, int wait_ms)
+static struct timespec deadline_in(int wait_ms)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
@@ -99,6 +99,23 @@ int sl_feed_push(struct sl_feed *feed, const struct sl_feed_item *item, int wait
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
+	return until;
+}
+
+bool sl_feed_wait_begun(struct sl_feed *feed, int wait_ms)
+{
+	struct timespec until = deadline_in(wait_ms);
+	pthread_mutex_lock(&feed->lock);
+	while (!feed->begun && !feed->gone && pthread_cond_timedwait(&feed->changed, &feed->lock, &until) != ETIMEDOUT)
+		;
+	bool begun = feed->begun || feed->gone;
+	pthread_mutex_unlock(&feed->lock);
+	return begun;
+}
+
+int sl_feed_push(struct sl_feed *feed, const struct sl_feed_item *item, int wait_ms)
+{
+	struct timespec until = deadline_in(wait_ms);
 	int rc = 1;
 	pthread_mutex_lock(&feed->lock);
 	while (!feed->gone && !has_room(feed, item) && rc)
@@ -120,6 +137,10 @@ int sl_feed_push(struct sl_feed *feed, const struct sl_feed_item *item, int wait
 void sl_feed_pop(struct sl_feed *feed, struct sl_feed_item *item)
 {
 	pthread_mutex_lock(&feed->lock);
+	if (!feed->begun) {
+		feed->begun = true;
+		pthread_cond_broadcast(&feed->changed);
+	}
 	while (!feed->n)
 		pthread_cond_wait(&feed->changed, &feed->lock);
 	*item = feed->items[feed->first];

@@ -38,7 +38,7 @@ struct sl_feed_item {
 	struct sl_chunk *chunk;   /* SL_FEED_DATA; the reader's to unref */
 	struct sl_digest diff_id; /* SL_FEED_LAYER */
 	int64_t size;
-	bool packed;
+	bool packed, unpacked; /* as in struct sl_incoming */
 };
 
 struct sl_feed {
@@ -47,7 +47,8 @@ struct sl_feed {
 	struct sl_feed_item *items; /* a ring */
 	size_t capacity, first, n;
 	size_t bytes;
-	bool gone; /* the reader takes no more */
+	bool begun; /* the reader has asked for its first item, or is gone */
+	bool gone;  /* the reader takes no more */
 };
 
 int sl_feed_init(struct sl_feed *feed);
@@ -57,6 +58,10 @@ void sl_feed_release(struct sl_feed *feed);
  * 1 done, 0 no room in time (nothing changed), -1 the reader is gone (the chunk
  * is released). */
 int sl_feed_push(struct sl_feed *feed, const struct sl_feed_item *item, int wait_ms);
+
+/* Wait up to @wait_ms for the reader to begin.  Whether it has: what it wrote before can
+ * be read. */
+bool sl_feed_wait_begun(struct sl_feed *feed, int wait_ms);
 
 /* The next item, waiting without limit (the writer always ends with COMMIT or
  * ABORT). */

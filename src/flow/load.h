@@ -55,6 +55,7 @@ struct sl_load_node {
 	/* while running */
 	struct sl_feed feed;
 	bool feeding, detached, aborted; /* aborted: by the export, not by the node */
+	bool plain;                /* it takes large layers as tars of a size that is not known; the worker's until it has begun */
 	struct sl_digest *wanted;  /* diff IDs of the layers that it is to be given, sorted */
 	size_t n_wanted;
 	size_t n_owed;             /* of them it waits for */

@@ -5,6 +5,7 @@
 #include "base/guest.h"
 #include "base/log.h"
 #include "flow/load.h"
+#include "image/unpack.h"
 
 /*
  * One pass: this thread takes the blobs out of the exporter, each once, and
@@ -17,6 +18,10 @@
 
 #define SLICE_MS 200
 #define DETACH_MS 8000
+
+/* Packed blobs of this size and more are unpacked once for all nodes, where they can be;
+ * bytes.  No node takes a layer of that size for a small one. */
+#define UNPACK_MIN ((int64_t)4 << 20)
 
 struct worker {
 	struct sl_load *load;
@@ -65,7 +70,7 @@ static int take_layer(struct worker *worker, struct sl_error *err)
 {
 	struct sl_load_node *node = worker->node;
 	const struct sl_incoming layer = { .diff_id = worker->item.diff_id, .size = worker->item.size, .packed = worker->item.packed,
-					   .source = { .read = read_layer, .ctx = worker } };
+					   .unpacked = worker->item.unpacked, .source = { .read = read_layer, .ctx = worker } };
 	atomic_store(&node->phase, SL_PHASE_SENDING);
 	worker->ended = false;
 	int rc = sl_target_layer(node->target, &layer, err);
@@ -96,6 +101,7 @@ static void *feed_node(void *ctx)
 	struct sl_load_node *node = worker->node;
 	sl_guest_thread();
 	int rc = worker->layers ? sl_target_prepare(node->target, &node->error) : 0;
+	node->plain = worker->layers && rc == 0 && node->target->takes_plain;
 	int64_t before = sl_now();
 	if (rc == 0)
 		sl_feed_pop(&node->feed, &worker->item);
@@ -219,18 +225,51 @@ static int give_all(struct pass *pass, const bool *chosen, const struct sl_feed_
 	return 0;
 }
 
-static int send_blob(struct pass *pass, const struct sl_blob *blob, const bool *chosen, struct sl_error *err)
+/* The bytes that come out of the engine, as a source. */
+static ssize_t read_exporter(void *ctx, const void **data, struct sl_error *err)
 {
-	struct sl_feed_item item = { .kind = SL_FEED_LAYER, .diff_id = blob->diff_id, .size = blob->size, .packed = blob->packed };
+	struct pass *pass = ctx;
+	ssize_t n = sl_exporter_data(pass->exporter, data, err);
+	if (n > 0)
+		atomic_fetch_add(&pass->load->exported, (uint64_t)n);
+	return n;
+}
+
+static bool is_repeated(const struct sl_load *load, const struct sl_digest *diff_id)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < load->n_images; i++)
+		for (size_t j = 0; j < load->images[i].n_layers; j++)
+			if (sl_digest_equal(&load->images[i].layers[j].diff_id, diff_id) && n++)
+				return true;
+	return false;
+}
+
+/* Whether a packed blob is best unpacked here, once for all nodes and beside their own
+ * work: every one of them is to have it as it is. */
+static bool unpacks_here(struct pass *pass, const struct sl_blob *blob, const bool *chosen)
+{
+	const struct sl_load *load = pass->load;
+	if (!blob->packed || blob->size < UNPACK_MIN || !sl_digest_known(&blob->diff_id) || is_repeated(load, &blob->diff_id))
+		return false;
+	for (size_t k = 0; k < load->n_nodes; k++) {
+		struct sl_load_node *node = &load->nodes[k];
+		while (chosen[k] && !sl_cancelled(load->cancel) && !sl_feed_wait_begun(&node->feed, SLICE_MS))
+			;
+		if (chosen[k] && node->feeding && !node->plain)
+			return false;
+	}
+	return true;
+}
+
+static int send_bytes(struct pass *pass, const struct sl_source *source, const bool *chosen, struct sl_error *err)
+{
 	const void *data;
 	ssize_t n;
-	if (give_all(pass, chosen, &item, err) < 0)
-		return -1;
-	while ((n = sl_exporter_data(pass->exporter, &data, err)) > 0) {
-		item = (struct sl_feed_item){ .kind = SL_FEED_DATA, .chunk = sl_chunk_new(data, (size_t)n) };
+	while ((n = source->read(source->ctx, &data, err)) > 0) {
+		const struct sl_feed_item item = { .kind = SL_FEED_DATA, .chunk = sl_chunk_new(data, (size_t)n) };
 		if (!item.chunk)
 			return sl_error_nomem(err);
-		atomic_fetch_add(&pass->load->exported, (uint64_t)n);
 		int rc = give_all(pass, chosen, &item, err);
 		sl_chunk_unref(item.chunk);
 		if (rc < 0)
@@ -239,6 +278,23 @@ static int send_blob(struct pass *pass, const struct sl_blob *blob, const bool *
 			return sl_error_set(err, SL_INTERRUPTED, "interrupted");
 	}
 	return (int)n;
+}
+
+static int send_blob(struct pass *pass, const struct sl_blob *blob, const bool *chosen, struct sl_error *err)
+{
+	const struct sl_source source = { .read = read_exporter, .ctx = pass };
+	bool here = unpacks_here(pass, blob, chosen);
+	const struct sl_feed_item item = { .kind = SL_FEED_LAYER, .diff_id = blob->diff_id, .size = blob->size,
+					   .packed = blob->packed && !here, .unpacked = here };
+	if (give_all(pass, chosen, &item, err) < 0)
+		return -1;
+	if (!here)
+		return send_bytes(pass, &source, chosen, err);
+	struct sl_unpack *unpack = sl_unpack_new(&source, &blob->diff_id, err);
+	const struct sl_source plain = { .read = sl_unpack_read, .ctx = unpack };
+	int rc = unpack ? send_bytes(pass, &plain, chosen, err) : -1;
+	sl_unpack_free(unpack);
+	return rc;
 }
 
 static int export_blobs(struct pass *pass, struct sl_error *err)

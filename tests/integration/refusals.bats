@@ -340,6 +340,10 @@ others_loaded_but() {
 	new_image refuse-sweep:dev
 	run "$SIDELIFT" load --node refuse-worker refuse-sweep:dev
 	[ "$status" = 0 ]
+	for _ in $(seq 40); do # when nobody waits any more
+		[ -n "$(docker exec refuse-worker ctr -n k8s.io images ls -q | grep sidelift.invalid)" ] || break
+		sleep 0.25
+	done
 	[ -z "$(docker exec refuse-worker ctr -n k8s.io images ls -q | grep sidelift.invalid)" ]
 	config_on_node refuse-worker docker.io/library/refuse-small:dev
 }
