@@ -28,7 +28,8 @@ static void print_node(const struct sidelift_node *node)
 		printf("%s: present already\n", node->name);
 		break;
 	case SIDELIFT_LOADED:
-		printf("%s: loaded, %zu layers, %.1f MB in %.1f s\n", node->name, node->layers, (double)node->bytes / 1e6, node->seconds);
+		printf("%s: loaded, %zu layer%s, %.1f MB in %.1f s\n", node->name, node->layers, node->layers == 1 ? "" : "s",
+		       (double)node->bytes / 1e6, node->seconds);
 		break;
 	case SIDELIFT_FAILED:
 		printf("%s: failed: %s\n", node->name, node->error);

@@ -41,6 +41,14 @@ static void fill_images(struct result *self, const struct sl_load *load)
 	}
 }
 
+/* Why @node failed. */
+static const char *reason(const struct sl_load *load, const struct sl_load_node *node)
+{
+	if (sl_cancelled(load->cancel) && (node->aborted || !node->error.message[0]))
+		return "interrupted";
+	return node->error.message[0] ? node->error.message : "not tried";
+}
+
 static void fill_nodes(struct result *self, const struct sl_load *load)
 {
 	for (size_t k = 0; k < load->n_nodes; k++) {
@@ -54,7 +62,7 @@ static void fill_nodes(struct result *self, const struct sl_load *load)
 			.seconds = node->seconds,
 		};
 		if (!present && !loaded)
-			self->nodes[k].error = keep(self, node->error.message[0] ? node->error.message : "not tried");
+			self->nodes[k].error = keep(self, reason(load, node));
 		self->node_list[k] = &self->nodes[k];
 	}
 }
