@@ -16,3 +16,24 @@ char *sl_base64(const char *text, bool url)
 		*p = *p == '+' ? '-' : *p == '/' ? '_' : *p;
 	return out;
 }
+
+int sl_base64_decode(const char *text, struct sl_buf *out)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	unsigned value = 0, bits = 0;
+	for (; *text && *text != '='; text++) {
+		const char *digit = strchr(digits, *text);
+		if (strchr(" \t\r\n", *text))
+			continue;
+		if (!digit)
+			return -1;
+		value = value << 6 | (unsigned)(digit - digits);
+		bits += 6;
+		if (bits >= 8) {
+			char byte = (char)(value >> (bits -= 8));
+			if (sl_buf_add(out, &byte, 1) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}

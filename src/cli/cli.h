@@ -58,6 +58,8 @@ int sl_cli_cluster(struct sl_cli *cli, struct sl_error *err) SL_MUST_CHECK;
 int sl_cli_switched(struct sl_cli *cli, struct sl_switched *out, struct sl_error *err) SL_MUST_CHECK;
 int sl_cli_kubectl(struct sl_cli *cli, const char *namespace, struct sl_kubectl *out, struct sl_error *err) SL_MUST_CHECK;
 
+int sl_cli_kubectl_reading(struct sl_cli *cli, char **context, struct sl_kubectl *out, struct sl_error *err) SL_MUST_CHECK;
+
 /* "90s", "5m", "1500ms" or "90", in milliseconds; SL_USAGE when it is no time. */
 int sl_cli_time(const char *text, int64_t *ms, struct sl_error *err) SL_MUST_CHECK;
 

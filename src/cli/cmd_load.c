@@ -6,12 +6,14 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "cli/push.h"
 #include "cli/report.h"
 #include "flow/sources.h"
 #include "flow/up.h"
+#include "flow/via.h"
 
 struct load_options {
-	const char *input, *exporter, *importer;
+	const char *input, *exporter, *importer, *via;
 	const char *namespace;
 	struct sl_strv paths, restart;
 	bool dry_run;
@@ -25,11 +27,12 @@ static const struct sl_option options[] = {
 	{ "namespace", 'n', SL_OPTION_TEXT, "NAME", AT(namespace), "of what is restarted (default: the context's)" },
 	{ "exporter", 0, SL_OPTION_TEXT, "WAY", AT(exporter), "how images leave the engine: store, registry or save (default: the first that works)" },
 	{ "importer", 0, SL_OPTION_TEXT, "WAY", AT(importer), "how layers enter containerd: direct (straight into snapshots), import, or auto (the default)" },
-	{ "dry-run", 0, SL_OPTION_FLAG, NULL, AT(dry_run), "say what each node lacks, and load nothing" },
+	{ "via", 0, SL_OPTION_TEXT, "WAY", AT(via), "push to a registry that the nodes pull from: registry (the cluster's own) or registry=HOST[:PORT][/PREFIX]" },
+	{ "dry-run", 0, SL_OPTION_FLAG, NULL, AT(dry_run), "say what each node (or the registry) lacks, and load nothing" },
 };
 
 /* Of @references, what the engine has; at least one. */
-static int known_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err)
+int sl_cli_known_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err)
 {
 	sl_autostrv struct sl_strv missing = SL_STRV_INIT;
 	if (sl_load_known_images(load, references, &missing, err) < 0)
@@ -54,7 +57,7 @@ static int prepare(struct sl_cli *cli, struct sl_load *load, const struct sl_str
 	if (sl_cli_cluster(cli, err) < 0)
 		return -1;
 	load->cluster = &cli->cluster;
-	if ((load->archive ? sl_load_archive(load, err) : manifests ? known_images(load, references, err)
+	if ((load->archive ? sl_load_archive(load, err) : manifests ? sl_cli_known_images(load, references, err)
 								    : sl_load_images(load, references, err)) < 0)
 		return -1;
 	int shared = sl_load_is_shared(load, err);
@@ -107,7 +110,16 @@ static int restart(struct sl_cli *cli, const struct load_options *given, struct 
 	return rc < 0 ? -1 : sl_cli_flush(err);
 }
 
-static int check_usage(const struct load_options *given, size_t n_references, struct sl_error *err)
+/* What has to do with nodes does not go with a registry. */
+static int check_via(const struct sl_cli *cli, const struct load_options *given, struct sl_error *err)
+{
+	if (sl_via_check(given->via, err) < 0)
+		return -1;
+	const char *other = given->importer ? "--importer" : cli->nodes.n ? "--node" : given->restart.n ? "--restart" : NULL;
+	return other ? sl_error_set(err, SL_USAGE, "%s does not go with --via: the images go into a registry, and no node is touched", other) : 0;
+}
+
+static int check_usage(const struct sl_cli *cli, const struct load_options *given, size_t n_references, struct sl_error *err)
 {
 	if (!n_references && !given->input && !given->paths.n)
 		return sl_error_set(err, SL_USAGE, "no image; name one: sidelift load IMAGE, or give an archive: sidelift load -i FILE");
@@ -117,7 +129,7 @@ static int check_usage(const struct load_options *given, size_t n_references, st
 		return sl_error_set(err, SL_USAGE, "-f loads what the manifests name; image names do not go with it");
 	if (given->exporter && !sl_load_is_exporter(given->exporter))
 		return sl_error_set(err, SL_USAGE, "--exporter is store, registry or save, not '%s'", given->exporter);
-	return 0;
+	return given->via ? check_via(cli, given, err) : 0;
 }
 
 static int load_with(struct sl_cli *cli, const struct load_options *given, struct sl_strv *references, struct sl_error *err)
@@ -129,6 +141,11 @@ static int load_with(struct sl_cli *cli, const struct load_options *given, struc
 		return sl_error_set(err, SL_USAGE, "--importer is direct, import or auto, not '%s'", given->importer);
 	if (given->paths.n && sl_sources_read(&sources, NULL, &stream, references, err) < 0)
 		return -1;
+	if (given->via) {
+		int pushed = sl_cli_push(cli, given->via, &load, references, given->paths.n > 0, given->dry_run, err);
+		sl_load_release(&load);
+		return pushed;
+	}
 	int rc = prepare(cli, &load, references, given->paths.n > 0, given->dry_run, err);
 	if (rc == 0)
 		rc = load_and_report(cli, &load, given, err);
@@ -150,7 +167,7 @@ static int run(int argc, char **argv, struct sl_cli *cli, struct sl_error *err)
 		for (int i = first; rc == 0 && i < argc; i++)
 			rc = sl_strv_add_new(&references, argv[i]) < 0 ? sl_error_nomem(err) : 0;
 		if (rc == 0)
-			rc = check_usage(&given, references.n, err);
+			rc = check_usage(cli, &given, references.n, err);
 		if (rc == 0)
 			rc = load_with(cli, &given, &references, err);
 	}

@@ -8,12 +8,16 @@
 #include "cli/cli.h"
 #include "flow/load.h"
 #include "flow/up.h"
+#include "flow/via.h"
 
 /* @failure: the error that ends the command, or NULL. */
 void sl_report_load(const struct sl_cli *cli, const struct sl_load *load, const struct sl_error *failure);
 
 /* What would be done, in bytes (cli/report_plan.c). */
 int sl_report_plan(const struct sl_cli *cli, const struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+
+/* What a push came to, or (@plan) what it would send (cli/report_push.c). */
+int sl_report_push(const struct sl_cli *cli, const struct sl_via_push *push, bool plan, const struct sl_error *failure, struct sl_error *err) SL_MUST_CHECK;
 
 /* The images' names, digests and layers, for people. */
 void sl_report_images(const struct sl_load *load);

@@ -44,6 +44,11 @@ int sl_cli_kubectl(struct sl_cli *cli, const char *namespace, struct sl_kubectl 
 	return sl_place_kubectl(place_of(cli), namespace, out, err);
 }
 
+int sl_cli_kubectl_reading(struct sl_cli *cli, char **context, struct sl_kubectl *out, struct sl_error *err)
+{
+	return sl_place_kubectl_reading(place_of(cli), context, out, err);
+}
+
 int sl_cli_flush(struct sl_error *err)
 {
 	if (fflush(stdout) == EOF || ferror(stdout))

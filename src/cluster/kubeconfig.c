@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -110,27 +111,6 @@ static const struct sl_yaml_node *find_entry(const struct files *files, const ch
 	return NULL;
 }
 
-static int decode_base64(const char *text, struct sl_buf *out)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	unsigned value = 0, bits = 0;
-	for (; *text && *text != '='; text++) {
-		const char *digit = strchr(digits, *text);
-		if (strchr(" \t\r\n", *text))
-			continue;
-		if (!digit)
-			return -1;
-		value = value << 6 | (unsigned)(digit - digits);
-		bits += 6;
-		if (bits >= 8) {
-			char byte = (char)(value >> (bits -= 8));
-			if (sl_buf_add(out, &byte, 1) < 0)
-				return -1;
-		}
-	}
-	return 0;
-}
-
 /* certificate-authority-data, or the file that certificate-authority names,
  * relative to the kubeconfig. */
 static int read_ca(const struct sl_yaml_node *cluster, const struct file *file, char **ca, struct sl_error *err)
@@ -139,7 +119,7 @@ static int read_ca(const struct sl_yaml_node *cluster, const struct file *file, 
 	const char *path = sl_yaml_str(sl_yaml_get(cluster, "certificate-authority"));
 	sl_autobuf struct sl_buf pem = SL_BUF_INIT;
 	if (data && *data) {
-		if (decode_base64(data, &pem) < 0)
+		if (sl_base64_decode(data, &pem) < 0)
 			return sl_error_set(err, SL_FAILED, "kubeconfig %s: certificate-authority-data is not base64", file->path);
 	} else if (path && *path) {
 		const char *slash = strrchr(file->path, '/');

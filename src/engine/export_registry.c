@@ -273,7 +273,7 @@ static int next_layer(struct registry_export *self, struct sl_blob *blob, struct
 	const struct sl_layer *layer = &image->layers[self->current.layer];
 	self->wanted[self->current.layer] = false;
 	self->n_wanted--;
-	*blob = (struct sl_blob){ .diff_id = layer->diff_id, .size = self->current.size,
+	*blob = (struct sl_blob){ .diff_id = layer->diff_id, .digest = self->current.digest, .size = self->current.size,
 				  .packed = !sl_digest_equal(&self->current.digest, &layer->diff_id) };
 	return 1;
 }

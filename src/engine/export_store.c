@@ -57,7 +57,7 @@ static int store_next(struct sl_exporter *exporter, struct sl_blob *blob, struct
 			store->layer++;
 			if (before)
 				continue;
-			blob->diff_id = layer->diff_id;
+			blob->diff_id = blob->digest = layer->diff_id;
 			blob->size = layer->size;
 			blob->packed = false;
 			char hex[SL_SHA256_HEX + 1];

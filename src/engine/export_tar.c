@@ -151,6 +151,7 @@ static int take_member(struct sl_export_tar *tar, const struct sl_member *member
 	if (begin_blob(tar, name, &digest, size, first, (size_t)n, err) < 0)
 		return -1;
 	blob->diff_id = diff_id;
+	blob->digest = digest;
 	blob->size = size;
 	blob->packed = !sl_digest_known(&diff_id) || !sl_digest_equal(&diff_id, &digest);
 	return 1;

@@ -20,6 +20,7 @@
 
 struct sl_blob {
 	struct sl_digest diff_id; /* empty: which layer this is only the end will tell */
+	struct sl_digest digest;  /* of the bytes; empty: not known before they were read */
 	int64_t size;             /* bytes that sl_exporter_data() will give */
 	bool packed;              /* these are not the layer's tar itself, checked against its diff ID */
 };

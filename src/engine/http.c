@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
@@ -23,75 +24,24 @@ int sl_http_init(struct sl_error *err)
 	return 0;
 }
 
-void sl_endpoint_release(struct sl_endpoint *endpoint)
+static void set_common(CURL *easy, const struct sl_endpoint *endpoint)
 {
-	free(endpoint->url);
-	free(endpoint->socket_path);
-	sl_strv_release(&endpoint->command);
-	free(endpoint->base);
-	free(endpoint->ca);
-	free(endpoint->cert);
-	free(endpoint->key);
-	*endpoint = (struct sl_endpoint){ 0 };
-}
-
-static int set_unix(const char *path, struct sl_endpoint *out, struct sl_error *err)
-{
-	if (!*path)
-		return sl_error_set(err, SL_USAGE, "engine address '%s' has no socket path; it should look like unix:///var/run/docker.sock", out->url);
-	out->socket_path = strdup(path);
-	out->base = strdup("http://docker");
-	return out->socket_path && out->base ? 0 : sl_error_nomem(err);
-}
-
-static int copy_file_name(const char *from, char **to, struct sl_error *err)
-{
-	return from && !(*to = strdup(from)) ? sl_error_nomem(err) : 0;
-}
-
-static int set_tcp(const struct sl_location *location, const char *host, struct sl_endpoint *out, struct sl_error *err)
-{
-	size_t len = strcspn(host, "/");
-	if (!len)
-		return sl_error_set(err, SL_USAGE, "engine address '%s' has no host; it should look like tcp://127.0.0.1:2375", out->url);
-	if (asprintf(&out->base, "%s://%.*s", location->tls ? "https" : "http", (int)len, host) < 0) {
-		out->base = NULL;
-		return sl_error_nomem(err);
+	if (endpoint->ca)
+		curl_easy_setopt(easy, CURLOPT_CAINFO, endpoint->ca);
+	if (endpoint->cert)
+		curl_easy_setopt(easy, CURLOPT_SSLCERT, endpoint->cert);
+	if (endpoint->key)
+		curl_easy_setopt(easy, CURLOPT_SSLKEY, endpoint->key);
+	if (endpoint->base && !strncmp(endpoint->base, "https", 5) && !endpoint->verify) {
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
 	}
-	if (!location->tls)
-		return 0;
-	out->verify = location->verify;
-	return copy_file_name(location->ca, &out->ca, err) < 0 || copy_file_name(location->cert, &out->cert, err) < 0 ||
-	       copy_file_name(location->key, &out->key, err) < 0 ? -1 : 0;
-}
-
-static int set_endpoint(const struct sl_location *location, struct sl_endpoint *out, struct sl_error *err)
-{
-	const char *url = location->url;
-	const char *rest = strstr(url, "://");
-	if (!rest)
-		return set_tcp(location, url, out, err); /* as docker takes it */
-	rest += 3;
-	if (!strncmp(url, "unix://", 7))
-		return set_unix(rest, out, err);
-	if (!strncmp(url, "tcp://", 6) || !strncmp(url, "http://", 7))
-		return set_tcp(location, rest, out, err);
-	if (!strncmp(url, "ssh://", 6)) {
-		out->base = strdup("http://127.0.0.1"); /* never looked up: the command is the connection */
-		return out->base ? sl_dial_command(url, &out->command, err) : sl_error_nomem(err);
-	}
-	if (!strncmp(url, "npipe://", 8))
-		return sl_error_set(err, SL_USAGE, "engine address '%s' is a Windows pipe; run sidelift in WSL2, where the engine has a unix socket", url);
-	return sl_error_set(err, SL_USAGE, "engine address '%s' is of a kind that sidelift cannot reach; use unix://, tcp:// or ssh://", url);
-}
-
-int sl_endpoint_set(const struct sl_location *location, struct sl_endpoint *out, struct sl_error *err)
-{
-	*out = (struct sl_endpoint){ .url = strdup(location->url) };
-	int rc = out->url ? set_endpoint(location, out, err) : sl_error_nomem(err);
-	if (rc < 0)
-		sl_endpoint_release(out);
-	return rc;
+	if (!endpoint->proxied)
+		curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(endpoint->patience < SL_HTTP_CONNECT ? endpoint->patience : SL_HTTP_CONNECT));
+	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 }
 
 /* A handle with what every request to @endpoint has in common.  @dial carries its
@@ -111,22 +61,22 @@ static CURL *new_easy(const struct sl_endpoint *endpoint, const char *path, stru
 		curl_easy_setopt(easy, CURLOPT_ABSTRACT_UNIX_SOCKET, dial->name);
 	if (endpoint->socket_path)
 		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, endpoint->socket_path);
-	if (endpoint->ca)
-		curl_easy_setopt(easy, CURLOPT_CAINFO, endpoint->ca);
-	if (endpoint->cert)
-		curl_easy_setopt(easy, CURLOPT_SSLCERT, endpoint->cert);
-	if (endpoint->key)
-		curl_easy_setopt(easy, CURLOPT_SSLKEY, endpoint->key);
-	if (!strncmp(endpoint->base, "https", 5) && !endpoint->verify) {
-		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-	}
-	curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(endpoint->patience < SL_HTTP_CONNECT ? endpoint->patience : SL_HTTP_CONNECT));
-	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	set_common(easy, endpoint);
 	return easy;
+}
+
+static const char *peer(const struct sl_endpoint *endpoint)
+{
+	return endpoint->peer ? endpoint->peer : "engine";
+}
+
+static int tls_failed(const struct sl_endpoint *endpoint, const char *why, struct sl_error *err)
+{
+	if (endpoint->peer)
+		return sl_error_set(err, SL_FAILED, "TLS with the %s at %s fails (%s); the CA that signed its certificate must be known here: %s",
+				    endpoint->peer, endpoint->url, why, endpoint->ca ? endpoint->ca : "this system's");
+	return sl_error_set(err, SL_FAILED, "TLS with the engine at %s fails (%s); ca.pem: %s, cert.pem: %s", endpoint->url, why,
+			    endpoint->ca ? endpoint->ca : "none", endpoint->cert ? endpoint->cert : "none");
 }
 
 static int curl_failed(const struct sl_endpoint *endpoint, CURLcode code, const char *detail, struct sl_dial *dial,
@@ -142,19 +92,18 @@ static int curl_failed(const struct sl_endpoint *endpoint, CURLcode code, const 
 		return sl_error_set(err, SL_FAILED, "no engine answers at %s (%s)", endpoint->url, line);
 	const char *why = detail && *detail ? detail : curl_easy_strerror(code);
 	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST)
-		return sl_error_set(err, SL_FAILED, "no engine answers at %s (%s); is it running?", endpoint->url, why);
+		return sl_error_set(err, SL_FAILED, "no %s answers at %s (%s); is it running?", peer(endpoint), endpoint->url, why);
 	if (code == CURLE_OPERATION_TIMEDOUT)
-		return sl_error_set(err, SL_TIMEOUT, "the engine at %s does not answer", endpoint->url);
+		return sl_error_set(err, SL_TIMEOUT, "the %s at %s does not answer", peer(endpoint), endpoint->url);
 	/* an engine that wants a client's certificate hangs up on one that has none */
-	bool tls = !strncmp(endpoint->base, "https", 5);
+	bool tls = endpoint->base && !strncmp(endpoint->base, "https", 5) && !endpoint->peer;
 	if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM ||
 	    code == CURLE_SSL_CONNECT_ERROR || (tls && !endpoint->cert))
-		return sl_error_set(err, SL_FAILED, "TLS with the engine at %s fails (%s); ca.pem: %s, cert.pem: %s", endpoint->url, why,
-				    endpoint->ca ? endpoint->ca : "none", endpoint->cert ? endpoint->cert : "none");
+		return tls_failed(endpoint, why, err);
 	if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_RECV_ERROR ||
 	    code == CURLE_GOT_NOTHING)
-		return sl_error_set(err, SL_FAILED, "what listens at %s does not speak HTTP as an engine does (%s)",
-				    endpoint->url, why);
+		return sl_error_set(err, SL_FAILED, "what listens at %s does not speak HTTP as %s %s does (%s)",
+				    endpoint->url, endpoint->peer ? "a" : "an", peer(endpoint), why);
 	return sl_error_set(err, SL_FAILED, "%s: %s", endpoint->url, why);
 }
 
@@ -214,7 +163,7 @@ static int wait_for_peer(struct sl_http_response *response, int64_t deadline, st
 	struct curl_waitfd extra = { .fd = cancel ? cancel->fd : -1, .events = CURL_WAIT_POLLIN };
 	int64_t left = deadline - sl_now();
 	if (left <= 0)
-		return sl_error_set(err, SL_TIMEOUT, "the engine at %s does not answer", response->endpoint->url);
+		return sl_error_set(err, SL_TIMEOUT, "the %s at %s does not answer", peer(response->endpoint), response->endpoint->url);
 	curl_multi_poll(response->multi, &extra, cancel ? 1 : 0, left > 1000 ? 1000 : (int)left, NULL);
 	if (sl_cancelled(cancel))
 		return sl_error_set(err, SL_INTERRUPTED, "interrupted");
@@ -342,6 +291,236 @@ int sl_http_request(const struct sl_endpoint *endpoint, const char *method, cons
 	sl_http_close(response);
 	return n < 0 ? -1 : status;
 }
+
+/* ---- sessions ---- */
+
+#define REDIRECTS_MAX 5L
+
+struct sl_http_session {
+	const struct sl_endpoint *endpoint;
+	CURLM *multi; /* which keeps the connections */
+};
+
+struct exchange {
+	struct sl_http_call *call;
+	const char *pending; /* of the source, not yet sent */
+	size_t pending_len;
+	uint64_t moved;      /* bytes, either way */
+	bool endless;
+	struct sl_error source_error;
+};
+
+struct sl_http_session *sl_http_session_new(const struct sl_endpoint *endpoint)
+{
+	struct sl_http_session *session = calloc(1, sizeof(*session));
+	if (!session || !(session->multi = curl_multi_init())) {
+		free(session);
+		return NULL;
+	}
+	session->endpoint = endpoint;
+	return session;
+}
+
+void sl_http_session_free(struct sl_http_session *session)
+{
+	if (!session)
+		return;
+	curl_multi_cleanup(session->multi);
+	free(session);
+}
+
+void sl_http_call_release(struct sl_http_call *call)
+{
+	sl_buf_release(&call->head);
+	sl_buf_release(&call->answer);
+}
+
+static size_t on_answer(char *data, size_t size, size_t n, void *ctx)
+{
+	struct exchange *exchange = ctx;
+	exchange->moved += n;
+	exchange->endless = sl_buf_add(&exchange->call->answer, data, n) < 0;
+	return exchange->endless ? 0 : n;
+}
+
+static size_t on_answer_header(char *data, size_t size, size_t n, void *ctx)
+{
+	struct exchange *exchange = ctx;
+	if (n > 5 && !memcmp(data, "HTTP/", 5)) /* 100, or a redirection's, has come before */
+		sl_buf_clear(&exchange->call->head);
+	exchange->moved += n;
+	exchange->endless = sl_buf_add(&exchange->call->head, data, n) < 0;
+	return exchange->endless ? 0 : n;
+}
+
+static size_t on_upload(char *to, size_t size, size_t max, void *ctx)
+{
+	struct exchange *exchange = ctx;
+	const struct sl_source *source = exchange->call->source;
+	if (!exchange->pending_len) {
+		const void *data = NULL;
+		ssize_t n = source->read(source->ctx, &data, &exchange->source_error);
+		if (n < 0)
+			return CURL_READFUNC_ABORT;
+		exchange->pending = data;
+		exchange->pending_len = (size_t)n;
+	}
+	size_t n = exchange->pending_len < max ? exchange->pending_len : max;
+	if (n)
+		memcpy(to, exchange->pending, n);
+	exchange->pending += n;
+	exchange->pending_len -= n;
+	exchange->moved += n;
+	exchange->call->sent += n;
+	return n;
+}
+
+static struct curl_slist *call_headers(const struct sl_http_call *call, struct sl_error *err)
+{
+	const struct { const char *name, *value; } headers[] = {
+		{ "Expect", NULL }, { "Authorization", call->authorization }, { "Accept", call->accept }, { "Content-Type", call->content_type },
+	};
+	struct curl_slist *list = NULL;
+	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+		sl_autofree char *line = NULL;
+		if (asprintf(&line, "%s:%s%s", headers[i].name, headers[i].value ? " " : "", headers[i].value ? headers[i].value : "") < 0)
+			line = NULL;
+		struct curl_slist *longer = line ? curl_slist_append(list, line) : NULL;
+		if (!longer) {
+			curl_slist_free_all(list);
+			sl_error_nomem(err);
+			return NULL;
+		}
+		list = longer;
+	}
+	return list;
+}
+
+static void set_call(CURL *easy, struct exchange *exchange)
+{
+	struct sl_http_call *call = exchange->call;
+	curl_easy_setopt(easy, CURLOPT_URL, call->url);
+	if (call->source) {
+		curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->source_size);
+		curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
+		curl_easy_setopt(easy, CURLOPT_READDATA, exchange);
+		curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
+		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
+	} else {
+		set_method(easy, call->method, !strcmp(call->method, "PUT") && !call->body ? "" : call->body, call->body_len);
+	}
+	bool reads = !strcmp(call->method, "GET") || !strcmp(call->method, "HEAD");
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, reads ? 1L : 0L);
+	curl_easy_setopt(easy, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, !strncmp(call->url, "https:", 6) ? "https" : "http,https");
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_answer_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
+}
+
+/* Until it is done: libcurl's result in *result. */
+static int exchange_all(struct sl_http_session *session, struct exchange *exchange, int64_t silence_ms, CURLcode *result, struct sl_error *err)
+{
+	const struct sl_cancel *cancel = session->endpoint->cancel;
+	struct curl_waitfd extra = { .fd = cancel ? cancel->fd : -1, .events = CURL_WAIT_POLLIN };
+	uint64_t moved = 0;
+	int64_t deadline = sl_now() + silence_ms;
+	for (;;) {
+		int running = 0, left = 0;
+		curl_multi_perform(session->multi, &running);
+		const CURLMsg *message = curl_multi_info_read(session->multi, &left);
+		if (message && message->msg == CURLMSG_DONE) {
+			*result = message->data.result;
+			return 0;
+		}
+		if (sl_cancelled(cancel))
+			return sl_error_set(err, SL_INTERRUPTED, "interrupted");
+		if (moved != exchange->moved)
+			deadline = sl_now() + silence_ms;
+		moved = exchange->moved;
+		int64_t rest = deadline - sl_now();
+		if (rest <= 0)
+			return sl_error_set(err, SL_TIMEOUT, "the %s at %s does not answer", peer(session->endpoint), session->endpoint->url);
+		curl_multi_poll(session->multi, &extra, cancel ? 1 : 0, rest > 1000 ? 1000 : (int)rest, NULL);
+	}
+}
+
+/* @url's host is not always the session's own (who gives tokens, for one). */
+static int call_failed(const struct sl_http_session *session, const struct exchange *exchange, CURLcode code, const char *detail,
+		       struct sl_error *err)
+{
+	struct sl_endpoint there = *session->endpoint;
+	const char *host = strstr(exchange->call->url, "://");
+	size_t len = host ? (size_t)(host - exchange->call->url) + 3 + strcspn(host + 3, "/?") : 0;
+	sl_autofree char *url = strndup(exchange->call->url, len);
+	if (exchange->source_error.status != SL_OK) {
+		if (err)
+			*err = exchange->source_error;
+		return -1;
+	}
+	if (exchange->endless)
+		return sl_error_set(err, SL_FAILED, "the %s at %s answers without end", peer(&there), url ? url : "");
+	if (url)
+		there.url = url;
+	if (code == CURLE_SEND_ERROR)
+		return sl_error_set(err, SL_CLOSED, "the %s at %s hangs up in the middle (%s)", peer(&there), there.url, detail);
+	return curl_failed(&there, code, detail, NULL, err);
+}
+
+int sl_http_call(struct sl_http_session *session, struct sl_http_call *call, int64_t silence_ms, struct sl_error *err)
+{
+	struct exchange exchange = { .call = call, .source_error = SL_ERROR_INIT };
+	char detail[CURL_ERROR_SIZE] = "";
+	CURLcode result = CURLE_OK;
+	long status = 0;
+	sl_buf_clear(&call->head);
+	sl_buf_clear(&call->answer);
+	call->head.max = HEAD_MAX;
+	call->sent = 0;
+	struct curl_slist *headers = call_headers(call, err);
+	CURL *easy = headers ? curl_easy_init() : NULL;
+	if (!easy) {
+		curl_slist_free_all(headers);
+		return sl_error_nomem(err);
+	}
+	set_common(easy, session->endpoint);
+	set_call(easy, &exchange);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail);
+	sl_debug("%s %s", call->method, call->url);
+	curl_multi_add_handle(session->multi, easy);
+	int rc = exchange_all(session, &exchange, silence_ms, &result, err);
+	if (rc == 0 && result != CURLE_OK)
+		rc = call_failed(session, &exchange, result, detail, err);
+	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_multi_remove_handle(session->multi, easy);
+	curl_easy_cleanup(easy);
+	curl_slist_free_all(headers);
+	if (!call->source && call->body)
+		call->sent = call->body_len;
+	return rc < 0 ? -1 : (int)status;
+}
+
+char *sl_http_header(const struct sl_buf *head, const char *name, size_t nth)
+{
+	size_t len = strlen(name);
+	for (const char *line = sl_buf_text(head); *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		if (strncasecmp(line, name, len) != 0 || line[len] != ':' || nth--)
+			continue;
+		const char *value = line + len + 1;
+		value += strspn(value, " \t");
+		size_t n = strcspn(value, "\r\n");
+		while (n && (value[n - 1] == ' ' || value[n - 1] == '\t'))
+			n--;
+		return strndup(value, n);
+	}
+	return NULL;
+}
+
+/* ---- upgraded connections ---- */
 
 struct sl_http_stream {
 	CURL *easy;

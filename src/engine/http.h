@@ -6,7 +6,8 @@
  * HTTP/1.1 to one endpoint, by libcurl: a request whose answer is a document, a
  * response that is read piece by piece as it arrives, and a connection that is
  * upgraded to a raw stream.  Each call has a connection of its own, so calls may
- * be made from several threads at once.
+ * be made from several threads at once; but for those of a session, which keeps its
+ * connections and belongs to one thread at a time.
  *
  * Whatever waits gives up with SL_TIMEOUT when the peer is silent for longer
  * than the stated milliseconds, and with SL_INTERRUPTED when the endpoint's
@@ -20,14 +21,17 @@
 #include "base/cancel.h"
 #include "base/strv.h"
 #include "engine/locate.h"
+#include "image/archive.h"
 
 struct sl_endpoint {
+	const char *peer;  /* who answers there, for messages: "registry"; static, NULL: "engine" */
 	char *url;         /* as the user knows it: unix:///var/run/docker.sock */
 	char *socket_path; /* unix; NULL for TCP */
 	struct sl_strv command; /* ssh: what carries a connection on its standard streams; empty: none */
 	char *base;        /* http://docker or http[s]://host:port, no trailing slash */
 	char *ca, *cert, *key; /* PEM files for TLS; each may be NULL */
 	bool verify;       /* the server's certificate */
+	bool proxied;      /* the environment's proxy counts (https_proxy, no_proxy) */
 	int64_t patience;  /* silence of a simple request that is tolerated, milliseconds */
 	const struct sl_cancel *cancel; /* borrowed; may be NULL */
 };
@@ -61,6 +65,38 @@ void sl_http_close(struct sl_http_response *response);
  * maximum).  Returns the HTTP status, or -1 with @err when no answer came. */
 int sl_http_request(const struct sl_endpoint *endpoint, const char *method, const char *path, const char *body,
 		    struct sl_buf *answer, struct sl_error *err) SL_MUST_CHECK;
+
+/* Requests to a peer that is not an engine, with headers either way and bodies that
+ * are streams; connections are kept from one to the next. */
+struct sl_http_session;
+
+/* @endpoint is borrowed, of which `base` need not be set.  NULL when memory is out. */
+struct sl_http_session *sl_http_session_new(const struct sl_endpoint *endpoint);
+void sl_http_session_free(struct sl_http_session *session); /* NULL is fine */
+
+struct sl_http_call {
+	const char *method;
+	const char *url;              /* absolute; GET and HEAD follow where it leads, never from https to http */
+	const char *authorization;    /* that header's value, which no other host gets; or NULL */
+	const char *accept;           /* or NULL */
+	const char *content_type;     /* or NULL */
+	const char *body;             /* @body_len bytes; or NULL */
+	size_t body_len;
+	const struct sl_source *source; /* instead: @source_size bytes; it may wait */
+	int64_t source_size;
+	uint64_t sent;                /* of the body; set */
+	struct sl_buf head;           /* the answer's headers; the caller releases */
+	struct sl_buf answer;         /* its body, up to its maximum; the caller releases */
+};
+
+/* Do it: the HTTP status, or -1 with @err, which is the source's own where that failed.
+ * SL_TIMEOUT when nothing moves for @silence_ms. */
+int sl_http_call(struct sl_http_session *session, struct sl_http_call *call, int64_t silence_ms, struct sl_error *err) SL_MUST_CHECK;
+void sl_http_call_release(struct sl_http_call *call);
+
+/* The value of header @name, the @nth (from 0) of that name, in @head: the caller frees it;
+ * NULL: there is none. */
+char *sl_http_header(const struct sl_buf *head, const char *name, size_t nth);
 
 struct sl_http_stream; /* an upgraded connection */
 

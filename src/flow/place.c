@@ -204,6 +204,23 @@ int sl_place_kubectl(struct sl_place *place, const char *namespace, struct sl_ku
 	return 0;
 }
 
+int sl_place_kubectl_reading(struct sl_place *place, char **context, struct sl_kubectl *out, struct sl_error *err)
+{
+	const struct sl_place_options *options = &place->options;
+	sl_autofree char *by_other_names = cluster_by_other_names(options);
+	const char *named = options->cluster ? options->cluster : by_other_names;
+	struct sl_context found;
+	if (named)
+		return sl_error_set(err, SL_USAGE, "the cluster's own registry is asked for through a kube context, not by the cluster's name ('%s'); "
+				    "choose one: --kube-context NAME, or give the registry: --via registry=HOST:PORT", named);
+	if (sl_kubeconfig_context(options->kubeconfig, options->kube_context, &found, err) < 0)
+		return -1;
+	*context = SL_STEAL(found.name);
+	sl_context_release(&found);
+	*out = (struct sl_kubectl){ options->kubeconfig, *context, NULL, place->cancel };
+	return 0;
+}
+
 void sl_place_release(struct sl_place *place)
 {
 	if (place->cluster)

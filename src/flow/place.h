@@ -61,6 +61,10 @@ int sl_place_switched(struct sl_place *place, struct sl_switched *out, struct sl
  * NULL.  Borrows from @place. */
 int sl_place_kubectl(struct sl_place *place, const char *namespace, struct sl_kubectl *out, struct sl_error *err) SL_MUST_CHECK;
 
+/* The same, pinned to the chosen or current context, which nothing proves to be local: to
+ * read from only.  *context is its name, to be freed after use. */
+int sl_place_kubectl_reading(struct sl_place *place, char **context, struct sl_kubectl *out, struct sl_error *err) SL_MUST_CHECK;
+
 /* Release the engine, the cluster, and the other engines that were opened. */
 void sl_place_release(struct sl_place *place);
 

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SL_CLI_PUSH_H
+#define SL_CLI_PUSH_H
+
+/* `load --via`: into a registry, and no node. */
+
+#include "cli/cli.h"
+#include "flow/load.h"
+
+/* Push what @load is to have - the images @references, of those only what the engine has
+ * where @known_only, or load->archive - to the registry that @way means, and report it. */
+int sl_cli_push(struct sl_cli *cli, const char *way, struct sl_load *load, const struct sl_strv *references, bool known_only, bool dry_run,
+		struct sl_error *err) SL_MUST_CHECK;
+
+/* Fill load->images with @references that the engine has; a warning for each other one,
+ * SL_NOT_FOUND when it has none. */
+int sl_cli_known_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err) SL_MUST_CHECK;
+
+#endif
