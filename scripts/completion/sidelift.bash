@@ -36,6 +36,7 @@ _sidelift() {
 	--progress) words='auto tty plain json none' ;;
 	--exporter) words='store registry save' ;;
 	--importer) words='direct import auto' ;;
+	--via) words='registry' ;;
 	--policy) words='Never IfNotPresent' ;;
 	--shell) words='bash zsh fish powershell cmd tcsh emacs none' ;;
 	--image) words=$(_sidelift_images) ;;

@@ -252,7 +252,7 @@ static void cancel_upload(struct sl_dist *dist, const char *url)
 	struct sl_error why = SL_ERROR_INIT;
 	int status = perform(dist, &call, CANCEL_PATIENCE, &why);
 	dist->endpoint.cancel = cancel;
-	if (status < 0 || (status >= 300 && status != 404))
+	if (status < 0 || status >= 300)
 		sl_info("an upload that was begun stays at the registry until it tidies up: %s", status < 0 ? why.message : "it does not cancel it");
 	sl_http_call_release(&call);
 }
@@ -299,8 +299,7 @@ static ssize_t pass(void *ctx, const void **data, struct sl_error *err)
 	return n;
 }
 
-/* Only the end of the source says whether its bytes were right, and libcurl does not
- * ask for more than the size that it was told. */
+/* Only the end of the source says whether its bytes were right. */
 static int see_end(struct passing *passing, struct sl_error *err)
 {
 	const void *data;
@@ -328,23 +327,25 @@ static int begin_upload(struct sl_dist *dist, const char *repository, char **at,
 	return rc;
 }
 
+/* *at: where it goes on, also after a failure; NULL: nowhere. */
 static int send_bytes(struct sl_dist *dist, const char *repository, struct sl_dist_upload *upload, char **at, struct sl_error *err)
 {
 	struct passing passing = { .upload = upload, .hash = sl_digest_known(&upload->digest) ? NULL : sl_sha256_new() };
 	const struct sl_source source = { .read = pass, .ctx = &passing };
 	struct sl_http_call call = { .method = "PATCH", .url = *at, .content_type = "application/octet-stream", .source = &source,
-				     .source_size = upload->size, .answer = { .max = REFUSAL_MAX } };
+				     .answer = { .max = REFUSAL_MAX } };
 	int status = perform(dist, &call, SL_HTTP_SILENCE, err), rc = -1;
 	upload->sent = call.sent;
-	if (status == 202 || status == 201 || status == 204) {
-		char *next = location(dist, &call, err);
-		rc = next ? see_end(&passing, err) : -1;
-		if (next) {
-			free(*at);
-			*at = next;
-		}
+	if (call.status == 202 || call.status == 201 || call.status == 204) {
+		char *next = location(dist, &call, status < 0 ? NULL : err);
+		free(*at);
+		*at = next;
+		rc = status < 0 || !next ? -1 : see_end(&passing, err);
 	} else if (status >= 0) {
 		rc = refused(dist, repository, &call, status, err);
+	} else if (!call.status && sl_cancelled(dist->endpoint.cancel)) {
+		free(*at); /* a registry that hangs would not cancel it either */
+		*at = NULL;
 	}
 	sl_http_call_release(&call);
 	sl_sha256_free(passing.hash);
@@ -376,7 +377,8 @@ int sl_dist_upload(struct sl_dist *dist, const char *repository, struct sl_dist_
 		return -1;
 	if (send_bytes(dist, repository, upload, &at, err) == 0 && commit_upload(dist, repository, upload, at, err) == 0)
 		return 0;
-	cancel_upload(dist, at);
+	if (at)
+		cancel_upload(dist, at);
 	return -1;
 }
 

@@ -307,6 +307,7 @@ struct exchange {
 	size_t pending_len;
 	uint64_t moved;      /* bytes, either way */
 	bool endless;
+	bool ending;         /* no more of the source; source_error says why */
 	struct sl_error source_error;
 };
 
@@ -357,11 +358,15 @@ static size_t on_upload(char *to, size_t size, size_t max, void *ctx)
 {
 	struct exchange *exchange = ctx;
 	const struct sl_source *source = exchange->call->source;
+	if (exchange->ending)
+		return 0;
 	if (!exchange->pending_len) {
 		const void *data = NULL;
 		ssize_t n = source->read(source->ctx, &data, &exchange->source_error);
-		if (n < 0)
-			return CURL_READFUNC_ABORT;
+		if (n < 0) {
+			exchange->ending = true;
+			return 0;
+		}
 		exchange->pending = data;
 		exchange->pending_len = (size_t)n;
 	}
@@ -402,7 +407,7 @@ static void set_call(CURL *easy, struct exchange *exchange)
 	curl_easy_setopt(easy, CURLOPT_URL, call->url);
 	if (call->source) {
 		curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-		curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->source_size);
+		curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)-1);
 		curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
 		curl_easy_setopt(easy, CURLOPT_READDATA, exchange);
 		curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
@@ -421,13 +426,20 @@ static void set_call(CURL *easy, struct exchange *exchange)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
 }
 
+static int give_source_error(const struct exchange *exchange, struct sl_error *err)
+{
+	if (err)
+		*err = exchange->source_error;
+	return -1;
+}
+
 /* Until it is done: libcurl's result in *result. */
 static int exchange_all(struct sl_http_session *session, struct exchange *exchange, int64_t silence_ms, CURLcode *result, struct sl_error *err)
 {
 	const struct sl_cancel *cancel = session->endpoint->cancel;
 	struct curl_waitfd extra = { .fd = cancel ? cancel->fd : -1, .events = CURL_WAIT_POLLIN };
 	uint64_t moved = 0;
-	int64_t deadline = sl_now() + silence_ms;
+	int64_t deadline = sl_now() + silence_ms, last = SL_NEVER;
 	for (;;) {
 		int running = 0, left = 0;
 		curl_multi_perform(session->multi, &running);
@@ -436,15 +448,21 @@ static int exchange_all(struct sl_http_session *session, struct exchange *exchan
 			*result = message->data.result;
 			return 0;
 		}
-		if (sl_cancelled(cancel))
-			return sl_error_set(err, SL_INTERRUPTED, "interrupted");
+		if (sl_cancelled(cancel) && !exchange->ending) {
+			sl_error_set(&exchange->source_error, SL_INTERRUPTED, "interrupted");
+			exchange->ending = true;
+		}
+		if (exchange->ending && last == SL_NEVER)
+			last = sl_now() + (exchange->call->source ? SL_HTTP_GRACE : 0);
 		if (moved != exchange->moved)
 			deadline = sl_now() + silence_ms;
 		moved = exchange->moved;
-		int64_t rest = deadline - sl_now();
+		int64_t rest = (deadline < last ? deadline : last) - sl_now();
+		if (rest <= 0 && exchange->ending)
+			return give_source_error(exchange, err);
 		if (rest <= 0)
 			return sl_error_set(err, SL_TIMEOUT, "the %s at %s does not answer", peer(session->endpoint), session->endpoint->url);
-		curl_multi_poll(session->multi, &extra, cancel ? 1 : 0, rest > 1000 ? 1000 : (int)rest, NULL);
+		curl_multi_poll(session->multi, &extra, cancel && !exchange->ending ? 1 : 0, rest > 1000 ? 1000 : (int)rest, NULL);
 	}
 }
 
@@ -456,11 +474,8 @@ static int call_failed(const struct sl_http_session *session, const struct excha
 	const char *host = strstr(exchange->call->url, "://");
 	size_t len = host ? (size_t)(host - exchange->call->url) + 3 + strcspn(host + 3, "/?") : 0;
 	sl_autofree char *url = strndup(exchange->call->url, len);
-	if (exchange->source_error.status != SL_OK) {
-		if (err)
-			*err = exchange->source_error;
-		return -1;
-	}
+	if (exchange->ending)
+		return give_source_error(exchange, err);
 	if (exchange->endless)
 		return sl_error_set(err, SL_FAILED, "the %s at %s answers without end", peer(&there), url ? url : "");
 	if (url)
@@ -480,6 +495,7 @@ int sl_http_call(struct sl_http_session *session, struct sl_http_call *call, int
 	sl_buf_clear(&call->answer);
 	call->head.max = HEAD_MAX;
 	call->sent = 0;
+	call->status = 0;
 	struct curl_slist *headers = call_headers(call, err);
 	CURL *easy = headers ? curl_easy_init() : NULL;
 	if (!easy) {
@@ -488,14 +504,16 @@ int sl_http_call(struct sl_http_session *session, struct sl_http_call *call, int
 	}
 	set_common(easy, session->endpoint);
 	set_call(easy, &exchange);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "sidelift/" SIDELIFT_VERSION);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail);
 	sl_debug("%s %s", call->method, call->url);
 	curl_multi_add_handle(session->multi, easy);
 	int rc = exchange_all(session, &exchange, silence_ms, &result, err);
-	if (rc == 0 && result != CURLE_OK)
+	if (rc == 0 && (result != CURLE_OK || exchange.ending))
 		rc = call_failed(session, &exchange, result, detail, err);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	call->status = (int)status;
 	curl_multi_remove_handle(session->multi, easy);
 	curl_easy_cleanup(easy);
 	curl_slist_free_all(headers);

@@ -82,12 +82,16 @@ struct sl_http_call {
 	const char *content_type;     /* or NULL */
 	const char *body;             /* @body_len bytes; or NULL */
 	size_t body_len;
-	const struct sl_source *source; /* instead: @source_size bytes; it may wait */
-	int64_t source_size;
+	const struct sl_source *source; /* instead: in chunks until its end; it may wait */
 	uint64_t sent;                /* of the body; set */
+	int status;                   /* of the answer, 0 without one; set, also on failure */
 	struct sl_buf head;           /* the answer's headers; the caller releases */
 	struct sl_buf answer;         /* its body, up to its maximum; the caller releases */
 };
+
+/* When a source fails, or the token fires while one is read, the body is ended where it is
+ * and the answer waited for, so long; milliseconds. */
+#define SL_HTTP_GRACE 5000
 
 /* Do it: the HTTP status, or -1 with @err, which is the source's own where that failed.
  * SL_TIMEOUT when nothing moves for @silence_ms. */

@@ -87,6 +87,7 @@ struct sl_via_push {
 	struct sl_node registry;
 	struct sl_via_blob *blobs; /* asked for, or sent */
 	size_t n_blobs;
+	bool source_failed;        /* it was the exporter, not the registry */
 };
 
 /* What the registry has of the images.  With @look_inside also for images of which only an export

@@ -335,10 +335,10 @@ int sl_via_plan(struct sl_via_push *push, bool look_inside, struct sl_error *err
 /* What is read of a layer goes by here. */
 static ssize_t read_layer(void *ctx, const void **data, struct sl_error *err)
 {
-	struct sl_load *load = ctx;
-	if (sl_cancelled(load->cancel))
-		return sl_error_set(err, SL_INTERRUPTED, "interrupted");
+	struct sl_via_push *push = ctx;
+	struct sl_load *load = push->load;
 	ssize_t n = sl_exporter_data(load->exporter, data, err);
+	push->source_failed = n < 0;
 	if (n > 0) {
 		atomic_fetch_add(&load->exported, (uint64_t)n);
 		atomic_fetch_add(&load->nodes[0].sent, (uint64_t)n);
@@ -367,7 +367,7 @@ static int send_blob(struct sl_via_push *push, const struct sl_blob *blob, struc
 	int rc = sl_digest_known(&blob->digest) ? has_blob(push, mine->repository, &blob->digest, &size, err) : 0;
 	if (rc)
 		return rc < 0 ? -1 : 0;
-	struct sl_dist_upload upload = { .source = { .read = read_layer, .ctx = push->load }, .size = blob->size, .digest = blob->digest };
+	struct sl_dist_upload upload = { .source = { .read = read_layer, .ctx = push }, .size = blob->size, .digest = blob->digest };
 	atomic_store(&push->load->nodes[0].phase, SL_PHASE_SENDING);
 	rc = sl_dist_upload(push->via->dist, mine->repository, &upload, err);
 	mine->bytes_sent += upload.sent;
@@ -419,12 +419,14 @@ static int export_blobs(struct sl_via_push *push, struct sl_error *err)
 	struct sl_blob blob;
 	int rc;
 	push->load->exporter_name = exporter->ops->name;
+	push->source_failed = false;
 	if (look_again(push, err) < 0)
 		return -1;
 	while ((rc = sl_exporter_next(exporter, &blob, err)) > 0)
 		if (send_blob(push, &blob, err) < 0)
 			return -1;
-	return rc < 0 || sl_exporter_finish(exporter, err) < 0 ? -1 : settle(push, err);
+	push->source_failed = rc < 0 || sl_exporter_finish(exporter, err) < 0;
+	return push->source_failed ? -1 : settle(push, err);
 }
 
 /* Is there something that only an export can give? */
@@ -443,19 +445,24 @@ static int export_all(struct sl_via_push *push, struct sl_error *err)
 	struct sl_load *load = push->load;
 	for (int pass = 1; needs_export(push); pass++) {
 		size_t before = load->nodes[0].n_wanted;
-		if (sl_load_open_exporter(load, err) < 0)
-			return -1;
 		struct sl_error why = SL_ERROR_INIT;
+		if (sl_load_open_exporter(load, &why) < 0) {
+			if (err)
+				*err = why;
+			return -1;
+		}
+		why = (struct sl_error)SL_ERROR_INIT; /* of those that were passed over */
 		int rc = export_blobs(push, &why);
 		sl_exporter_free(load->exporter);
 		load->exporter = NULL;
 		if (rc < 0 && why.status == SL_OK)
 			sl_error_set(&why, SL_FAILED, "the export failed");
+		bool next = rc < 0 && push->source_failed && !sl_cancelled(load->cancel) && pass < PASSES_MAX;
 		if (rc == 0 && load->nodes[0].n_wanted && load->nodes[0].n_wanted == before)
 			rc = sl_error_set(&why, SL_FAILED, "the export did not contain layer %s", load->nodes[0].wanted[0].text);
 		else if (rc == 0 && pass == PASSES_MAX && needs_export(push))
 			rc = sl_error_set(&why, SL_FAILED, "the export does not contain all of the images");
-		if (rc < 0 && (sl_cancelled(load->cancel) || pass == PASSES_MAX || !sl_load_next_exporter(load))) {
+		if (rc < 0 && !(next && sl_load_next_exporter(load))) {
 			if (err)
 				*err = why;
 			return -1;

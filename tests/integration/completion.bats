@@ -39,6 +39,7 @@ in_zsh() {
 	[[ "$(in_bash 'sidelift ')" == *up*docker-env*prune* ]]
 	[ "$(in_bash 'sidelift load --exp')" = --exporter ]
 	[ "$(in_bash 'sidelift load --exporter re')" = registry ]
+	[ "$(in_bash 'sidelift load --via re')" = registry ]
 	[ "$(in_bash 'sidelift --kube-context x rew')" = rewrite ]
 	[ "$(in_bash 'sidelift load comp-im')" = comp-image:dev ]
 	[ "$(in_bash 'sidelift load comp-image:d')" = dev ]
@@ -51,6 +52,7 @@ in_zsh() {
 	[ "$(in_fish 'sidelift lo')" = load ]
 	[[ "$(in_fish 'sidelift load --exp')" == *--exporter* ]]
 	[ "$(in_fish 'sidelift load --exporter re')" = registry ]
+	[ "$(in_fish 'sidelift load --via re')" = registry ]
 	[ "$(in_fish 'sidelift load comp-im')" = comp-image:dev ]
 	[ "$(in_fish 'sidelift --kube-context x rew')" = rewrite ]
 }
@@ -58,6 +60,7 @@ in_zsh() {
 @test "zsh" {
 	[[ "$(in_zsh 'sidelift lo')" == *"sidelift load"* ]]
 	[[ "$(in_zsh 'sidelift load --exporter re')" == *"--exporter registry"* ]]
+	[[ "$(in_zsh 'sidelift load --via re')" == *"--via registry"* ]]
 	[[ "$(in_zsh 'sidelift load comp-im')" == *"comp-image"*"dev"* ]]
 }
 
@@ -70,5 +73,7 @@ in_zsh() {
 		run --separate-stderr "$SIDELIFT" load --importer $way
 		[[ "$stderr" != *"not '$way'"* ]]
 	done
+	run --separate-stderr "$SIDELIFT" load --via registry
+	[[ "$stderr" != *"not 'registry'"* ]]
 	grep -q 'store registry save' "$ROOT/scripts/completion/sidelift.bash" "$ROOT/scripts/completion/_sidelift" "$ROOT/scripts/completion/sidelift.fish"
 }
