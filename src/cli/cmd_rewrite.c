@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/push.h"
 #include "cli/report_check.h"
 #include "flow/facts.h"
 #include "flow/sideloaded.h"
@@ -18,7 +20,7 @@
 
 struct rewrite_options {
 	struct sl_strv images;
-	const char *policy, *kustomize;
+	const char *policy, *kustomize, *via;
 	bool drop_pull_secrets, in_place, diff, check;
 };
 
@@ -26,6 +28,7 @@ struct rewrite_options {
 static const struct sl_option options[] = {
 	{ "image", 0, SL_OPTION_LIST, "REF", AT(images), "change containers of this image; may be repeated (default: what was side-loaded)" },
 	{ "policy", 0, SL_OPTION_TEXT, "POLICY", AT(policy), "Never (the default), IfNotPresent or Always" },
+	{ "via", 0, SL_OPTION_TEXT, "WAY", AT(via), "name images as load --via pushed them, by digest: registry or registry=HOST[:PORT][/PREFIX]" },
 	{ "drop-pull-secrets", 0, SL_OPTION_FLAG, NULL, AT(drop_pull_secrets), "remove imagePullSecrets from pods of which every image is chosen" },
 	{ "kustomize", 'k', SL_OPTION_TEXT, "DIR", AT(kustomize), "what kubectl makes of the kustomization there" },
 	{ "in-place", 0, SL_OPTION_FLAG, NULL, AT(in_place), "change the files themselves" },
@@ -43,12 +46,30 @@ struct job {
 	struct sl_check check;
 };
 
+/* The images in @given in canonical form. */
+static int canonical_images(const struct sl_strv *given, struct sl_strv *images, struct sl_error *err)
+{
+	for (size_t i = 0; i < given->n; i++)
+		if (sl_reference_add(images, given->items[i], err) < 0)
+			return -1;
+	return 0;
+}
+
 static int check_usage(const struct rewrite_options *given, const struct sl_strv *paths, struct sl_error *err)
 {
+	sl_autostrv struct sl_strv images = SL_STRV_INIT;
+	if (canonical_images(&given->images, &images, err) < 0)
+		return -1;
 	if (given->policy && !sl_policy_exists(given->policy))
 		return sl_error_set(err, SL_USAGE, "--policy is Never, IfNotPresent or Always, not '%s'", given->policy);
 	if (given->in_place + given->diff + given->check > 1)
 		return sl_error_set(err, SL_USAGE, "--in-place, --diff and --check exclude each other");
+	if (given->via && (sl_via_check(given->via, err) < 0))
+		return -1;
+	if (given->via && given->check)
+		return sl_error_set(err, SL_USAGE, "--check asks what the nodes hold; with --via they pull");
+	if (given->via && given->policy && !strcmp(given->policy, "Never"))
+		return sl_error_set(err, SL_USAGE, "--policy Never keeps the nodes from pulling, which --via is for");
 	if (given->kustomize && paths->n)
 		return sl_error_set(err, SL_USAGE, "-k is a kustomization; files beside it are named in a run of their own");
 	if (given->kustomize && given->in_place)
@@ -62,15 +83,6 @@ static int check_usage(const struct rewrite_options *given, const struct sl_strv
 		return sl_error_set(err, SL_USAGE, "--in-place changes files, and - is standard input");
 	if (standard > 1)
 		return sl_error_set(err, SL_USAGE, "- stands for standard input, which can be read once");
-	return 0;
-}
-
-/* The images in @given in canonical form. */
-static int canonical_images(const struct sl_strv *given, struct sl_strv *images, struct sl_error *err)
-{
-	for (size_t i = 0; i < given->n; i++)
-		if (sl_reference_add(images, given->items[i], err) < 0)
-			return -1;
 	return 0;
 }
 
@@ -141,21 +153,57 @@ static int rewrite_text(struct job *job, const char *path, const char *name, con
 	return use_result(job, path, name, text, &rewrite, err);
 }
 
-static int rewrite_file(struct job *job, const char *path, struct sl_error *err)
+/* ---- what there is to rewrite ---- */
+
+struct input {
+	const char *path; /* NULL: of -k */
+	const char *name;
+	struct sl_buf text;
+	struct sl_error error; /* why it could not be read */
+};
+
+struct inputs {
+	struct input *items;
+	size_t n;
+};
+
+static void inputs_release(struct inputs *inputs)
 {
-	const char *name = !strcmp(path, "-") ? "standard input" : path;
-	sl_autobuf struct sl_buf text = SL_BUF_INIT;
-	return sl_file_read(path, &text, err) < 0 ? -1 : rewrite_text(job, path, name, &text, err);
+	for (size_t i = 0; i < inputs->n; i++)
+		sl_buf_release(&inputs->items[i].text);
+	free(inputs->items);
+}
+#define autoinputs SL_CLEANUP(inputs_release)
+
+static int read_inputs(const struct sl_strv *files, const char *kustomize, const struct sl_cli *cli, struct inputs *inputs, struct sl_error *err)
+{
+	const struct sl_kubectl kubectl = { .kubeconfig = cli->kubeconfig, .cancel = &cli->cancel };
+	inputs->items = calloc(files->n + 1, sizeof(*inputs->items));
+	if (!inputs->items)
+		return sl_error_nomem(err);
+	for (; inputs->n < files->n; inputs->n++) {
+		struct input *input = &inputs->items[inputs->n];
+		input->path = files->items[inputs->n];
+		input->name = !strcmp(input->path, "-") ? "standard input" : input->path;
+		/* the others are served all the same */
+		if (sl_file_read(input->path, &input->text, &input->error) < 0)
+			sl_info("%s", input->error.message);
+	}
+	if (!kustomize)
+		return 0;
+	inputs->items[inputs->n].name = kustomize;
+	return sl_sources_kustomize(kustomize, &kubectl, &inputs->items[inputs->n++].text, err);
 }
 
-/* All files, also those behind a bad one; every error but the last, which is for
+/* All of them, also those behind a bad one; every error but the last, which is for
  * the caller, is printed here. */
-static int rewrite_files(struct job *job, const struct sl_strv *files, struct sl_error *err)
+static int rewrite_all(struct job *job, const struct inputs *inputs, struct sl_error *err)
 {
 	int bad = 0;
-	for (size_t i = 0; i < files->n; i++) {
-		struct sl_error why = SL_ERROR_INIT;
-		if (rewrite_file(job, files->items[i], &why) == 0)
+	for (size_t i = 0; i < inputs->n; i++) {
+		const struct input *input = &inputs->items[i];
+		struct sl_error why = input->error;
+		if (why.status == SL_OK && rewrite_text(job, input->path, input->name, &input->text, &why) == 0)
 			continue;
 		if (bad++)
 			fprintf(stderr, "sidelift: %s\n", err->message);
@@ -163,15 +211,6 @@ static int rewrite_files(struct job *job, const struct sl_strv *files, struct sl
 		err->status = SL_FAILED;
 	}
 	return bad ? -1 : 0;
-}
-
-static int rewrite_kustomization(struct job *job, const struct sl_cli *cli, struct sl_error *err)
-{
-	const struct sl_kubectl kubectl = { .kubeconfig = cli->kubeconfig, .cancel = &cli->cancel };
-	sl_autobuf struct sl_buf text = SL_BUF_INIT;
-	if (sl_sources_kustomize(job->given->kustomize, &kubectl, &text, err) < 0)
-		return -1;
-	return rewrite_text(job, NULL, job->given->kustomize, &text, err);
 }
 
 /* Print what there is.  A filter prints nothing when a file was bad: half of what
@@ -217,25 +256,57 @@ static int ask_cluster(struct sl_cli *cli, const struct rewrite_options *given, 
 	return sl_error_wrap(err, "no --image, and what the cluster has is not known");
 }
 
+/* By --via: the images that the manifests name, or those of --image, as the registry has
+ * them. */
+static int ask_registry(struct sl_cli *cli, const struct rewrite_options *given, const struct inputs *inputs, struct sl_strv *images,
+			struct sl_strv *becomes, struct sl_error *err)
+{
+	sl_autostrv struct sl_strv names = SL_STRV_INIT;
+	struct sl_via via = { 0 };
+	int rc = canonical_images(&given->images, &names, err);
+	for (size_t i = 0; rc == 0 && !given->images.n && i < inputs->n; i++) {
+		struct sl_error ignored = SL_ERROR_INIT; /* it is told when the file is rewritten */
+		if (sl_manifest_images(inputs->items[i].name, sl_buf_text(&inputs->items[i].text), inputs->items[i].text.len, &names, &ignored) < 0)
+			sl_debug("%s", ignored.message);
+	}
+	if (rc == 0)
+		rc = sl_cli_via(cli, given->via, &via, err);
+	if (rc == 0)
+		rc = sl_via_references(&via, &names, given->images.n > 0, images, becomes, err);
+	sl_via_release(&via);
+	return rc;
+}
+
+/* Which images are chosen: those that the user names, or by whom it is known. */
+static int choose_images(struct sl_cli *cli, const struct rewrite_options *given, const struct inputs *inputs, struct sl_strv *images,
+			 struct sl_strv *becomes, struct sl_facts *facts, struct sl_error *err)
+{
+	if (given->via)
+		return ask_registry(cli, given, inputs, images, becomes, err);
+	if (given->images.n)
+		return canonical_images(&given->images, images, err);
+	return ask_cluster(cli, given, images, facts, err);
+}
+
 static int run_with(struct sl_cli *cli, const struct rewrite_options *given, const struct sl_strv *paths, struct sl_facts *facts,
 		    struct sl_error *err)
 {
-	sl_autostrv struct sl_strv images = SL_STRV_INIT;
-	sl_autostrv struct sl_strv files = SL_STRV_INIT;
-	if (check_usage(given, paths, err) < 0 || canonical_images(&given->images, &images, err) < 0 || sl_sources_expand(paths, &files, err) < 0)
-		return -1;
-	if (!given->images.n && ask_cluster(cli, given, &images, facts, err) < 0)
+	sl_autostrv struct sl_strv images = SL_STRV_INIT, becomes = SL_STRV_INIT, files = SL_STRV_INIT;
+	autoinputs struct inputs inputs = { NULL, 0 };
+	if (check_usage(given, paths, err) < 0 || sl_sources_expand(paths, &files, err) < 0 ||
+	    read_inputs(&files, given->kustomize, cli, &inputs, err) < 0 || choose_images(cli, given, &inputs, &images, &becomes, facts, err) < 0)
 		return -1;
 	const struct sl_lint_cluster cluster = { facts, sl_facts_ask };
 	struct job job = {
 		.given = given,
-		.rules = { .images = &images, .policy = given->policy ? given->policy : "Never", .drop_pull_secrets = given->drop_pull_secrets },
+		.rules = { .images = &images, .policy = given->policy ? given->policy : given->via ? "IfNotPresent" : "Never",
+			   .becomes = given->via ? &becomes : NULL, .drop_pull_secrets = given->drop_pull_secrets },
 		.cluster = given->images.n ? NULL : &cluster,
 		.several = files.n > 1,
 		.quiet = cli->quiet,
 		.output = { .max = OUTPUT_MAX },
 	};
-	int failed = given->kustomize ? rewrite_kustomization(&job, cli, err) : rewrite_files(&job, &files, err);
+	int failed = rewrite_all(&job, &inputs, err);
 	int code = finish(&job, failed, cli->json, err);
 	sl_buf_release(&job.output);
 	sl_check_release(&job.check);

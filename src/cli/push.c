@@ -36,7 +36,7 @@ static int take_images(struct sl_cli *cli, struct sl_load *load, const struct sl
 	return sl_cli_known_images(load, &named, err);
 }
 
-static int open_via(struct sl_cli *cli, const char *way, struct sl_via *via, struct sl_error *err)
+int sl_cli_via(struct sl_cli *cli, const char *way, struct sl_via *via, struct sl_error *err)
 {
 	sl_autofree char *context = NULL;
 	struct sl_kubectl kubectl = { 0 };
@@ -62,7 +62,7 @@ int sl_cli_push(struct sl_cli *cli, const char *way, struct sl_load *load, const
 {
 	struct sl_via via = { 0 };
 	struct sl_via_push push = { .via = &via, .load = load };
-	int rc = take_images(cli, load, references, known_only, err) < 0 || open_via(cli, way, &via, err) < 0 ? -1 : 0;
+	int rc = take_images(cli, load, references, known_only, err) < 0 || sl_cli_via(cli, way, &via, err) < 0 ? -1 : 0;
 	if (rc == 0)
 		rc = push_all(cli, &push, dry_run, err);
 	struct sl_error why = SL_ERROR_INIT;

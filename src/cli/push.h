@@ -2,10 +2,13 @@
 #ifndef SL_CLI_PUSH_H
 #define SL_CLI_PUSH_H
 
-/* `load --via`: into a registry, and no node. */
+/* --via: by a registry, and into no node. */
 
 #include "cli/cli.h"
-#include "flow/load.h"
+#include "flow/via.h"
+
+/* Find the registry that @way means.  The caller releases it. */
+int sl_cli_via(struct sl_cli *cli, const char *way, struct sl_via *via, struct sl_error *err) SL_MUST_CHECK;
 
 /* Push what @load is to have - the images @references, of those only what the engine has
  * where @known_only, or load->archive - to the registry that @way means, and report it. */

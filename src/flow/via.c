@@ -259,3 +259,28 @@ int sl_via_look(struct sl_via *via, const char *name, struct sl_via_image *out, 
 		sl_via_image_release(out);
 	return rc < 0 ? -1 : 0;
 }
+
+int sl_via_references(struct sl_via *via, const struct sl_strv *names, bool all, struct sl_strv *images, struct sl_strv *becomes,
+		      struct sl_error *err)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		struct sl_via_image image;
+		struct sl_error why = SL_ERROR_INIT;
+		if (!all && strchr(names->items[i], '@'))
+			continue;
+		if (sl_via_look(via, names->items[i], &image, &why) < 0) {
+			if (!all && why.status == SL_NOT_FOUND) {
+				sl_info("%s; it is left as it is", why.message);
+				continue;
+			}
+			if (err)
+				*err = why;
+			return -1;
+		}
+		int bad = sl_strv_add(images, image.name) | sl_strv_add(becomes, image.pod_reference);
+		sl_via_image_release(&image);
+		if (bad)
+			return sl_error_nomem(err);
+	}
+	return 0;
+}

@@ -78,6 +78,12 @@ void sl_via_image_release(struct sl_via_image *image);
  * SL_NOT_FOUND when it has none. */
 int sl_via_look(struct sl_via *via, const char *name, struct sl_via_image *out, struct sl_error *err) SL_MUST_CHECK;
 
+/* For manifests: append to @images each of @names (canonical) that the registry has, and to
+ * @becomes what a pod is to name it by.  Left out are those that have a digest, and those
+ * that it does not have - or, with @all, these are SL_NOT_FOUND. */
+int sl_via_references(struct sl_via *via, const struct sl_strv *names, bool all, struct sl_strv *images, struct sl_strv *becomes,
+		      struct sl_error *err) SL_MUST_CHECK;
+
 struct sl_via_push {
 	struct sl_via *via;     /* borrowed */
 	struct sl_load *load;   /* with its images, and without a cluster; borrowed.  It gets one node,

@@ -263,6 +263,37 @@ wants_nothing_left() { ! docker images --format '{{.Repository}}' | grep -q "127
 	[[ "$stderr" = *"would both be '$REGISTRY/localhost-5000/via-app:v1'"* ]]
 }
 
+@test "rewrite --via names images as the registry has them, by digest, and leaves the others" {
+	new_image via-app:dev 100
+	"$SIDELIFT" load -q --via "registry=$REGISTRY" via-app:dev
+	reference=$("$SIDELIFT" load -o json --via "registry=$REGISTRY" via-app:dev | jq -r '.images[0].podReference')
+	cd "$BATS_TEST_TMPDIR" || return 1
+	printf 'containers:\n- image: via-app:dev # ours\n- image: docker.io/library/via-app:dev\n  imagePullPolicy: Always\n- image: elsewhere:1\n' >pod.yaml
+	printf 'containers:\n- image: %s # ours\n  imagePullPolicy: IfNotPresent\n- image: %s\n  imagePullPolicy: IfNotPresent\n- image: elsewhere:1\n' \
+		"$reference" "$reference" >expected.yaml
+	run --separate-stderr "$SIDELIFT" rewrite --via "registry=$REGISTRY" pod.yaml
+	[ "$status" = 0 ]
+	diff <(echo "$output") expected.yaml
+	run --separate-stderr bash -c '"$SIDELIFT" rewrite --via "registry=$0" --image via-app:dev - <pod.yaml' "$REGISTRY"
+	[ "$status" = 0 ]
+	diff <(echo "$output") expected.yaml
+	# what is named so is left alone
+	run --separate-stderr "$SIDELIFT" rewrite --via "registry=$REGISTRY" --diff expected.yaml
+	[ "$status" = 0 ]
+	[ -z "$output" ]
+	run --separate-stderr "$SIDELIFT" rewrite --via "registry=$REGISTRY" --image elsewhere:1 pod.yaml
+	[ "$status" = 1 ]
+	[[ "$stderr" = *"the registry at http://$REGISTRY has no 'elsewhere:1'; push it: sidelift load --via registry"* ]]
+	for args in "--via registry --check" "--via registry=$REGISTRY --policy Never" "--via hub"; do
+		run --separate-stderr "$SIDELIFT" rewrite $args pod.yaml
+		[ "$status" = 2 ]
+		[ -z "$output" ]
+	done
+	run --separate-stderr "$SIDELIFT" rewrite --via registry=127.0.0.1:1 pod.yaml
+	[ "$status" = 1 ]
+	[ -z "$output" ]
+}
+
 @test "usage: ways, and what does not go with them" {
 	for way in docker registry= registry=nohost registry=http:// registry=ftp://h:1 registry=h:x registry=h.example/UP; do
 		via "$way" via-app:dev
