@@ -41,7 +41,9 @@ bool sl_child_read_errors(struct sl_child *child, struct sl_buf *text);
  * never started gives 0. */
 int sl_child_end(struct sl_child *child, int64_t patience_ms);
 
-/* Such a process as a remote (base/remote.h); @cancel is borrowed. */
+/* Such a process as a remote (base/remote.h); @cancel is borrowed.  And: free it,
+ * which has nothing to take back, so it is told to end. */
+void sl_child_remote_stop(struct sl_remote *remote); /* NULL is fine */
 struct sl_remote *sl_child_remote(const char *const *argv, const struct sl_cancel *cancel, struct sl_error *err) SL_MUST_CHECK;
 
 #endif

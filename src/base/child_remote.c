@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -93,6 +94,13 @@ static const struct sl_remote_ops child_ops = {
 	.exit_code = child_exit_code,
 	.free = child_free,
 };
+
+void sl_child_remote_stop(struct sl_remote *remote)
+{
+	if (remote && child_of(remote)->pid)
+		kill(child_of(remote)->pid, SIGTERM);
+	sl_remote_free(remote);
+}
 
 struct sl_remote *sl_child_remote(const char *const *argv, const struct sl_cancel *cancel, struct sl_error *err)
 {

@@ -10,7 +10,7 @@
 #include "base/child.h"
 #include "base/cleanup.h"
 
-#define PATIENCE 3000 /* for its end after SIGTERM; milliseconds */
+#define PATIENCE 700  /* for its end after SIGTERM; milliseconds: whoever pressed Ctrl-C waits */
 #define TICK 20       /* how late its end may be noticed; milliseconds */
 
 /* What is there to be read now; its end closes @fd. */
@@ -41,7 +41,7 @@ static bool has_ended(pid_t pid, int *code)
 	return true;
 }
 
-static int stop(pid_t pid)
+static int stop_all(pid_t pid)
 {
 	int code;
 	int64_t limit = sl_now() + PATIENCE;
@@ -55,8 +55,8 @@ static int stop(pid_t pid)
 	return -1;
 }
 
-static int wait_for(pid_t pid, int *fd, struct sl_buf *captured, const struct sl_cancel *cancel, int64_t deadline, int *code,
-		    struct sl_error *err)
+static int wait_for(pid_t pid, int *fd, struct sl_buf *captured, const struct sl_cancel *cancel,
+		    const struct sl_process_stop *stop, int64_t deadline, int *code, struct sl_error *err)
 {
 	while (!has_ended(pid, code)) {
 		struct sl_error why = SL_ERROR_INIT;
@@ -65,7 +65,11 @@ static int wait_for(pid_t pid, int *fd, struct sl_buf *captured, const struct sl
 		if (rc < 0 && (why.status != SL_TIMEOUT || sl_now() >= deadline)) {
 			if (err)
 				*err = why;
-			return stop(pid);
+			return stop_all(pid);
+		}
+		if (stop && stop->asked(stop->ctx)) {
+			sl_error_set(err, SL_INTERRUPTED, "stopped, as its result is not wanted any more");
+			return stop_all(pid);
 		}
 		collect(fd, captured);
 	}
@@ -73,8 +77,8 @@ static int wait_for(pid_t pid, int *fd, struct sl_buf *captured, const struct sl
 	return 0;
 }
 
-int sl_process_run(const char *const *argv, struct sl_buf *captured, const struct sl_cancel *cancel, int64_t deadline, int *code,
-		   struct sl_error *err)
+int sl_process_run(const char *const *argv, struct sl_buf *captured, const struct sl_cancel *cancel, const struct sl_process_stop *stop,
+		   int64_t deadline, int *code, struct sl_error *err)
 {
 	struct sl_child child;
 	int output[2] = { -1, -1 };
@@ -90,7 +94,7 @@ int sl_process_run(const char *const *argv, struct sl_buf *captured, const struc
 		fcntl(output[0], F_SETFL, O_NONBLOCK);
 	}
 	if (rc == 0)
-		rc = wait_for(child.pid, &output[0], captured, cancel, deadline, code, err);
+		rc = wait_for(child.pid, &output[0], captured, cancel, stop, deadline, code, err);
 	if (output[0] >= 0)
 		close(output[0]);
 	return rc;

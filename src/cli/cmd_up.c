@@ -7,17 +7,12 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/report.h"
-#include "flow/up.h"
+#include "cli/up_run.h"
+#include "flow/up_changes.h"
 #include "image/reference.h"
 #include "manifest/policy.h"
 
-struct up_options {
-	struct sl_strv paths, builds, commands;
-	const char *kustomize, *policy, *wait, *namespace;
-	bool replace, server_side, dry_run;
-};
-
-#define AT(field) offsetof(struct up_options, field)
+#define AT(field) offsetof(struct sl_up_options, field)
 static const struct sl_option options[] = {
 	{ "filename", 'f', SL_OPTION_LIST, "PATH", AT(paths), "a manifest, a directory of them, a pattern, or -; may be repeated" },
 	{ "kustomize", 'k', SL_OPTION_TEXT, "DIR", AT(kustomize), "a kustomization, by way of kubectl" },
@@ -28,25 +23,18 @@ static const struct sl_option options[] = {
 	{ "replace", 0, SL_OPTION_FLAG, NULL, AT(replace), "delete and create anew the Pods and Jobs whose image changed" },
 	{ "server-side", 0, SL_OPTION_FLAG, NULL, AT(server_side), "apply on the server" },
 	{ "dry-run", 0, SL_OPTION_FLAG, NULL, AT(dry_run), "build and load nothing; have the server say what it would change" },
+	{ "watch", 0, SL_OPTION_FLAG, NULL, AT(watch), "and again whenever what it is made of changes, until Ctrl-C" },
 	{ "wait", 0, SL_OPTION_TEXT, "TIME", AT(wait), "how long pods may take to be ready (default: 120s)" },
 };
 
-enum { READ, BUILD, LOAD, APPLY, ROLLOUT, N_PHASES };
-static const char *const phase_names[N_PHASES] = { "read", "build", "load", "apply", "rollout" };
+static const char *const phase_names[SL_UP_PHASES] = { "read", "build", "load", "apply", "rollout" };
 
-struct up_run {
-	struct sl_up up;
-	const struct up_options *given;
-	struct sl_strv globals, extra; /* the builder's options */
-	double seconds[N_PHASES];
-	int64_t since;
-};
-
-static void next_phase(struct up_run *run, int done)
+static void next_phase(struct sl_up_run *run, int done)
 {
 	int64_t now = sl_now();
 	run->seconds[done] = (double)(now - run->since) / 1000;
 	run->since = now;
+	run->phase = (enum sl_up_phase)done + 1;
 }
 
 /* ---- what is asked for ---- */
@@ -71,7 +59,7 @@ static int add_build(struct sl_up *up, const char *text, const char *option, boo
 	return build->image ? 0 : sl_error_nomem(err);
 }
 
-static int take_builds(struct sl_up *up, const struct up_options *given, struct sl_error *err)
+static int take_builds(struct sl_up *up, const struct sl_up_options *given, struct sl_error *err)
 {
 	up->builds = calloc(given->builds.n + given->commands.n + 1, sizeof(*up->builds));
 	if (!up->builds)
@@ -85,12 +73,18 @@ static int take_builds(struct sl_up *up, const struct up_options *given, struct 
 	return 0;
 }
 
-static int check_usage(const struct up_options *given, size_t n_extra, struct sl_error *err)
+static int check_usage(const struct sl_up_options *given, const char *timeout, size_t n_extra, struct sl_error *err)
 {
 	if (!given->paths.n && !given->kustomize)
 		return sl_error_set(err, SL_USAGE, "no manifest; name one: sidelift up -f PATH, or -k DIRECTORY");
 	if (given->policy && strcmp(given->policy, "Never") != 0 && strcmp(given->policy, "IfNotPresent") != 0)
 		return sl_error_set(err, SL_USAGE, "--policy is Never or IfNotPresent, not '%s'", given->policy);
+	if (given->watch && given->dry_run)
+		return sl_error_set(err, SL_USAGE, "--watch and --dry-run exclude each other");
+	if (given->watch && sl_strv_has(&given->paths, "-"))
+		return sl_error_set(err, SL_USAGE, "--watch cannot read standard input again; name a file instead of -f -");
+	if (given->watch && timeout)
+		return sl_error_set(err, SL_USAGE, "--timeout (or SIDELIFT_TIMEOUT) does not go with --watch, which has no end; --wait limits each rollout");
 	if (n_extra && given->builds.n != 1)
 		return sl_error_set(err, SL_USAGE, "what stands behind -- goes to the build, and there must be one --build for it");
 	return 0;
@@ -99,7 +93,7 @@ static int check_usage(const struct up_options *given, size_t n_extra, struct sl
 /* ---- engine and cluster ---- */
 
 /* The builder is to use the engine that is loaded from. */
-static int set_builder(struct up_run *run, const struct sl_cli *cli, struct sl_error *err)
+static int set_builder(struct sl_up_run *run, const struct sl_cli *cli, struct sl_error *err)
 {
 	bool podman = !strcmp(cli->engine.program, "podman");
 	const char *option = NULL, *value = cli->engine.endpoint.url;
@@ -107,6 +101,9 @@ static int set_builder(struct up_run *run, const struct sl_cli *cli, struct sl_e
 	if (cli->docker_context && !podman) {
 		option = "--context";
 		value = cli->docker_context;
+	} else if (cli->place.engine_context && !podman) {
+		option = "--context"; /* what is current may change meanwhile */
+		value = cli->place.engine_context;
 	} else if (cli->docker_host || (cli->engine.endpoint.socket_path && !podman)) {
 		option = podman ? "--url" : "--host";
 	}
@@ -117,9 +114,9 @@ static int set_builder(struct up_run *run, const struct sl_cli *cli, struct sl_e
 	return 0;
 }
 
-static int prepare(struct up_run *run, struct sl_cli *cli, struct sl_error *err)
+static int prepare(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *err)
 {
-	const struct up_options *given = run->given;
+	const struct sl_up_options *given = run->given;
 	struct sl_up *up = &run->up;
 	up->sources = (struct sl_sources){ &given->paths, given->kustomize };
 	up->policy = given->policy ? given->policy : "Never";
@@ -142,7 +139,7 @@ static int prepare(struct up_run *run, struct sl_cli *cli, struct sl_error *err)
 
 /* The guard comes before anything is sent or applied, also where there is nothing to
  * load. */
-static int load(struct up_run *run, struct sl_cli *cli, struct sl_error *err)
+static int load(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *err)
 {
 	struct sl_load *load = &run->up.load;
 	if (sl_up_images(&run->up, err) < 0)
@@ -160,31 +157,31 @@ static int load(struct up_run *run, struct sl_cli *cli, struct sl_error *err)
 	return rc;
 }
 
-static int steps(struct up_run *run, struct sl_cli *cli, struct sl_error *err)
+int sl_up_run_steps(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *err)
 {
 	struct sl_up *up = &run->up;
 	bool dry = run->given->dry_run;
-	run->since = sl_now();
-	if (prepare(run, cli, err) < 0 || sl_up_read(up, err) < 0)
+	run->phase = SL_UP_READ;
+	if (sl_up_read(up, err) < 0)
 		return -1;
-	next_phase(run, READ);
+	next_phase(run, SL_UP_READ);
 	if (!dry && sl_up_build(up, err) < 0)
 		return -1;
-	next_phase(run, BUILD);
+	next_phase(run, SL_UP_BUILD);
 	if (load(run, cli, err) < 0)
 		return -1;
-	next_phase(run, LOAD);
+	next_phase(run, SL_UP_LOAD);
 	if (sl_up_mark(up, err) < 0 || sl_up_compare(up, err) < 0 || sl_up_apply(up, dry, err) < 0)
 		return -1;
-	next_phase(run, APPLY);
+	next_phase(run, SL_UP_APPLY);
 	int rc = dry ? 0 : sl_up_wait(up, err);
-	next_phase(run, ROLLOUT);
+	next_phase(run, SL_UP_ROLLOUT);
 	return rc;
 }
 
 /* ---- the report ---- */
 
-static bool nothing_sent(const struct sl_load *load)
+bool sl_up_nothing_sent(const struct sl_load *load)
 {
 	for (size_t k = 0; k < load->n_nodes; k++)
 		if (load->nodes[k].outcome == SL_OUTCOME_LOADED)
@@ -192,7 +189,7 @@ static bool nothing_sent(const struct sl_load *load)
 	return true;
 }
 
-static json_t *workload_json(const struct sl_up_workload *workload)
+json_t *sl_up_workload_json(const struct sl_up_workload *workload)
 {
 	size_t i;
 	json_t *pod, *pods = json_array();
@@ -204,7 +201,7 @@ static json_t *workload_json(const struct sl_up_workload *workload)
 			 "pods", pods);
 }
 
-static void print_json(const struct up_run *run, const struct sl_error *failure)
+static void print_json(const struct sl_up_run *run, const struct sl_error *failure)
 {
 	const struct sl_up *up = &run->up;
 	sl_autojson json_t *images = json_array(), *applied = json_array(), *workloads = json_array(), *seconds = json_object();
@@ -213,12 +210,12 @@ static void print_json(const struct up_run *run, const struct sl_error *failure)
 	for (size_t i = 0; i < up->applied.n; i++)
 		json_array_append_new(applied, json_string(up->applied.items[i]));
 	for (size_t i = 0; i < up->n_workloads; i++)
-		json_array_append_new(workloads, workload_json(&up->workloads[i]));
-	for (size_t i = 0; i < N_PHASES; i++)
+		json_array_append_new(workloads, sl_up_workload_json(&up->workloads[i]));
+	for (size_t i = 0; i < SL_UP_PHASES; i++)
 		json_object_set_new(seconds, phase_names[i], json_real(run->seconds[i]));
 	sl_autojson json_t *all = json_pack("{s:i, s:s, s:O, s:O, s:O, s:O, s:b}", "version", 1, "kind", "UpResult", "images", images,
 					    "applied", applied, "workloads", workloads, "seconds", seconds, "changed",
-					    !up->unchanged || !nothing_sent(&up->load));
+					    !up->unchanged || !sl_up_nothing_sent(&up->load));
 	if (failure)
 		json_object_set_new(all, "error", json_pack("{s:i, s:s, s:s}", "exitCode", sl_status_exit_code(failure->status), "message",
 							    failure->message, "words", sl_buf_text(&up->words)));
@@ -226,7 +223,7 @@ static void print_json(const struct up_run *run, const struct sl_error *failure)
 	putchar('\n');
 }
 
-static void print_people(const struct up_run *run, const struct sl_cli *cli)
+static void print_people(const struct sl_up_run *run, const struct sl_cli *cli)
 {
 	const struct sl_up *up = &run->up;
 	if (cli->quiet)
@@ -247,14 +244,14 @@ static void print_people(const struct up_run *run, const struct sl_cli *cli)
 		return;
 	for (size_t i = 0; i < up->n_workloads; i++)
 		sl_report_workload(&up->workloads[i]);
-	if (up->unchanged && nothing_sent(&up->load))
+	if (up->unchanged && sl_up_nothing_sent(&up->load))
 		printf("nothing to do: the nodes have the images, and the cluster has the objects\n");
-	for (size_t i = 0; i < N_PHASES; i++)
+	for (size_t i = 0; i < SL_UP_PHASES; i++)
 		printf("%s%s %.2f s", i ? ", " : "", phase_names[i], run->seconds[i]);
 	putchar('\n');
 }
 
-static void report(const struct up_run *run, const struct sl_cli *cli, const struct sl_error *failure)
+static void report(const struct sl_up_run *run, const struct sl_cli *cli, const struct sl_error *failure)
 {
 	if (cli->json)
 		print_json(run, failure);
@@ -264,9 +261,14 @@ static void report(const struct up_run *run, const struct sl_cli *cli, const str
 		fputs(sl_buf_text(&run->up.words), stderr);
 }
 
-static int run_with(struct sl_cli *cli, struct up_run *run, struct sl_error *err)
+static int run_with(struct sl_cli *cli, struct sl_up_run *run, struct sl_error *err)
 {
-	int rc = steps(run, cli, err);
+	run->since = sl_now();
+	if (prepare(run, cli, err) < 0)
+		return -1;
+	if (run->given->watch)
+		return sl_up_run_watch(run, cli, err);
+	int rc = sl_up_run_steps(run, cli, err);
 	if (rc < 0 && sl_cancelled(&cli->cancel))
 		return -1;
 	report(run, cli, rc < 0 ? err : NULL);
@@ -278,8 +280,8 @@ static int run_with(struct sl_cli *cli, struct up_run *run, struct sl_error *err
 
 static int run(int argc, char **argv, struct sl_cli *cli, struct sl_error *err)
 {
-	struct up_options given = { 0 };
-	struct up_run run = { .given = &given };
+	struct sl_up_options given = { 0 };
+	struct sl_up_run run = { .given = &given };
 	int first, rc = -1, words = argc;
 	for (int i = 1; i < words; i++)
 		if (!strcmp(argv[i], "--"))
@@ -290,7 +292,7 @@ static int run(int argc, char **argv, struct sl_cli *cli, struct sl_error *err)
 	if (sl_cli_parse(cli, &sl_command_up, words, argv, &given, &first, err) == 0 && !cli->help) {
 		if (first < words)
 			rc = sl_error_set(err, SL_USAGE, "'%s' is not an option; manifests are named by -f", argv[first]);
-		else if (check_usage(&given, run.extra.n, err) == 0)
+		else if (check_usage(&given, cli->timeout, run.extra.n, err) == 0)
 			rc = run_with(cli, &run, err);
 	}
 	sl_up_release(&run.up);
@@ -308,7 +310,8 @@ const struct sl_command sl_command_up = {
 	.summary = "build, load, apply, and wait until the new code runs",
 	.help = "Builds what --build names, loads every image of the manifests that the engine has, applies the\n"
 		"manifests with imagePullPolicy for these, and waits for the rollout, which happens exactly when an\n"
-		"image's content or the manifests changed.  The files themselves stay as they are.",
+		"image's content or the manifests changed.  The files themselves stay as they are.\n"
+		"With --watch it goes on until Ctrl-C: what changed is built, loaded and applied again.",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(options[0]),
 	.run = run,

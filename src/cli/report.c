@@ -121,7 +121,7 @@ void sl_report_workload(const struct sl_up_workload *workload)
 {
 	size_t i;
 	json_t *pod;
-	if (workload->note) {
+	if (workload->note && workload->state != SL_UP_READY) {
 		printf("%s '%s': %s\n", workload->kind, workload->name, workload->note);
 		return;
 	}
@@ -130,5 +130,7 @@ void sl_report_workload(const struct sl_up_workload *workload)
 		const char *node = sl_json_str(json_object_get(pod, "spec"), "nodeName");
 		printf("%s %s on %s", i ? "," : ":", sl_json_str(json_object_get(pod, "metadata"), "name"), node ? node : "no node yet");
 	}
+	if (workload->note)
+		printf("; %s", workload->note);
 	putchar('\n');
 }

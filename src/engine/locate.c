@@ -22,6 +22,7 @@ void sl_location_release(struct sl_location *location)
 {
 	free(location->url);
 	free(location->evidence);
+	free(location->context);
 	free(location->ca);
 	free(location->cert);
 	free(location->key);
@@ -118,7 +119,8 @@ static int take_context(const char *dir, const char *name, const char *origin, s
 	out->url = strdup(host && *host ? host : DEFAULT_URL);
 	if (asprintf(&out->evidence, "docker context '%s', %s", name, origin) < 0)
 		out->evidence = NULL;
-	if (!out->url || !out->evidence || take_certificates(tls, out, err) < 0)
+	out->context = strdup(name);
+	if (!out->url || !out->evidence || !out->context || take_certificates(tls, out, err) < 0)
 		return sl_error_nomem(err);
 	out->tls = out->ca || out->cert;
 	out->verify = !json_is_true(json_object_get(endpoint, "SkipTLSVerify"));

@@ -21,6 +21,7 @@ struct sl_engine_options {
 
 struct sl_location {
 	char *url;
+	char *context;  /* docker's, that it is from; or NULL */
 	char *evidence; /* "DOCKER_HOST", "context 'colima' (DOCKER_CONTEXT)" */
 	/* TLS; NULL without.  Files that exist, or are told to. */
 	char *ca, *cert, *key;

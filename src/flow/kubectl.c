@@ -57,7 +57,7 @@ int sl_kubectl_run(const struct sl_kubectl *kubectl, const char *const *args, co
 		rc = blame(remote, args[0], code, err);
 	else if (remote->out.failed || sl_buf_add(out, sl_buf_text(&remote->out), remote->out.len) < 0)
 		rc = sl_error_set(err, SL_FAILED, "kubectl %s printed more than can be read", args[0]);
-	sl_remote_free(remote);
+	sl_child_remote_stop(remote);
 	return rc;
 }
 

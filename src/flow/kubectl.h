@@ -21,7 +21,8 @@ struct sl_kubectl {
 /* How long it may take for anything but waiting; milliseconds. */
 #define SL_KUBECTL_LIMIT 60000
 
-/* Start kubectl with @args (NULL-terminated).  The caller frees it. */
+/* Start kubectl with @args (NULL-terminated).  The caller ends it by
+ * sl_child_remote_stop(). */
 struct sl_remote *sl_kubectl_start(const struct sl_kubectl *kubectl, const char *const *args, struct sl_error *err) SL_MUST_CHECK;
 
 /* Run it with @input (may be NULL) to its end and append what it printed to @out.

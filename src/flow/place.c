@@ -138,6 +138,9 @@ int sl_place_engine(struct sl_place *place, struct sl_error *err)
 	if (sl_engine_locate(&options, &location, err) < 0)
 		return -1;
 	int rc = open_location(place, &location, place->engine, &why);
+	free(place->engine_context);
+	place->engine_context = location.context;
+	location.context = NULL;
 	sl_location_release(&location);
 	if (rc == 0)
 		return 0;
@@ -230,5 +233,6 @@ void sl_place_release(struct sl_place *place)
 	sl_engine_release(&place->node_engine);
 	for (size_t i = 0; i < place->n_others; i++)
 		sl_engine_release(&place->others[i]);
+	free(place->engine_context);
 	*place = (struct sl_place){ 0 };
 }

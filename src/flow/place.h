@@ -36,6 +36,7 @@ struct sl_place {
 	/* where what is found goes: the caller's, zero at first */
 	struct sl_engine *engine;
 	struct sl_cluster *cluster;
+	char *engine_context; /* docker's context that `engine` is from; NULL: none */
 	/* for place.c */
 	struct sl_error engine_error; /* why `engine` could not be opened */
 	struct sl_engine node_engine;

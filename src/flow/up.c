@@ -5,14 +5,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "flow/up_changes.h"
 
 #define TAIL_MAX 4000 /* bytes of a quiet build's output that are shown when it fails */
 
+void sl_up_reset(struct sl_up *up)
+{
+	for (size_t i = 0; i < up->n_workloads; i++) {
+		sl_child_remote_stop(up->workloads[i].watcher);
+		json_decref(up->workloads[i].pods);
+	}
+	free(up->workloads);
+	up->workloads = NULL;
+	up->n_workloads = 0;
+	json_decref(up->objects);
+	up->objects = NULL;
+	sl_strv_release(&up->images);
+	sl_strv_release(&up->missing);
+	sl_strv_release(&up->applied);
+	sl_buf_release(&up->words);
+	const struct sl_load given = up->load;
+	sl_load_release(&up->load);
+	up->load.engine = given.engine;
+	up->load.cluster = given.cluster;
+	up->load.cancel = given.cancel;
+	up->load.importer = given.importer;
+	up->load.exporter_wanted = given.exporter_wanted;
+	up->unchanged = false;
+	up->running_at = 0;
+	for (size_t i = 0; i < up->n_builds; i++) {
+		up->builds[i].done = false;
+		up->builds[i].seconds = 0;
+	}
+}
+
 void sl_up_release(struct sl_up *up)
 {
+	sl_up_reset(up);
 	for (size_t i = 0; i < up->n_builds; i++) {
 		free(up->builds[i].image);
 		free(up->builds[i].given);
@@ -20,17 +53,6 @@ void sl_up_release(struct sl_up *up)
 		free(up->builds[i].command);
 	}
 	free(up->builds);
-	for (size_t i = 0; i < up->n_workloads; i++) {
-		sl_remote_free(up->workloads[i].watcher);
-		json_decref(up->workloads[i].pods);
-	}
-	free(up->workloads);
-	json_decref(up->objects);
-	sl_strv_release(&up->images);
-	sl_strv_release(&up->missing);
-	sl_strv_release(&up->applied);
-	sl_buf_release(&up->words);
-	sl_load_release(&up->load);
 	*up = (struct sl_up){ 0 };
 }
 
@@ -121,7 +143,11 @@ static int run_build(const struct sl_up *up, const struct sl_up_build *build, st
 			argv[n++] = options->items[i];
 		argv[n++] = build->dir;
 	}
-	return sl_process_run(argv, output, up->kubectl.cancel, SL_NEVER, code, err);
+	const struct sl_process_stop stop = { sl_up_changes_superseded, up->changes };
+	sl_up_changes_build_begins(up->changes, build);
+	int rc = sl_process_run(argv, output, up->kubectl.cancel, up->changes ? &stop : NULL, SL_NEVER, code, err);
+	sl_up_changes_build_ends(up->changes, rc < 0);
+	return rc;
 }
 
 /* The last lines of what a quiet build said. */
@@ -142,9 +168,12 @@ int sl_up_build(struct sl_up *up, struct sl_error *err)
 		sl_autobuf struct sl_buf output = SL_BUF_INIT;
 		int64_t started = sl_now();
 		int code = 0;
+		if (build->needless)
+			continue;
 		if (run_build(up, build, up->quiet_build ? &output : NULL, &code, err) < 0)
 			return sl_error_wrap(err, "building '%s'", build->given);
 		build->seconds = (double)(sl_now() - started) / 1000;
+		build->done = !code;
 		if (!code)
 			continue;
 		keep_tail(up, &output);

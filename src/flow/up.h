@@ -22,6 +22,8 @@
 #include "flow/load.h"
 #include "flow/sources.h"
 
+struct sl_up_changes;
+
 #define SL_UP_MARK "sidelift.dev/images" /* "docker.io/library/app:dev=sha256:…,…" */
 
 #define SL_UP_PATIENCE 120000 /* for a rollout, unless the user says otherwise; milliseconds */
@@ -31,6 +33,8 @@ struct sl_up_build {
 	char *given;   /* as it was written */
 	char *dir;     /* of the Dockerfile, or NULL */
 	char *command; /* for sh, or NULL */
+	bool needless; /* what it is built from has not changed: up --watch */
+	bool done;
 	double seconds;
 };
 
@@ -49,7 +53,9 @@ struct sl_up_workload {
 	const json_t *object; /* borrowed */
 	enum sl_up_state state;
 	bool replaced;
-	const char *note;    /* static; or NULL */
+	const char *note;    /* static, or words; or NULL */
+	char words[160];
+	size_t n_old;        /* its pods that are not new, when last looked at */
 	json_t *pods;        /* its new ones, when last looked at; or NULL */
 	struct sl_remote *watcher; /* kubectl rollout status; while waiting */
 	bool rolled_out;     /* so it says; the pods have yet to last */
@@ -67,6 +73,7 @@ struct sl_up {
 	const char *policy;            /* for images that are loaded */
 	bool replace, server_side, quiet_build;
 	int64_t patience_ms;           /* for the rollout */
+	struct sl_up_changes *changes; /* that end building and waiting (flow/up_changes.h); borrowed, or NULL */
 	/* worked out */
 	struct sl_strv images, missing; /* that the manifests name; of them, those that the engine lacks */
 	json_t *objects;
@@ -75,16 +82,21 @@ struct sl_up {
 	size_t n_workloads;
 	struct sl_strv applied;        /* kubectl's lines: "deployment.apps/web configured" */
 	bool unchanged;                /* all of them say so */
+	int64_t running_at;            /* when the last rollout was over (base/cancel.h); 0: none was waited for */
 	struct sl_buf words;           /* what the pods say, when it failed; lines */
 };
 
 void sl_up_release(struct sl_up *up);
 
+/* Forget what was worked out, for another time. */
+void sl_up_reset(struct sl_up *up);
+
 /* Read and understand the manifests; up->images are those that they name and those
  * that are built. */
 int sl_up_read(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
 
-/* Run the builds, one after the other. */
+/* Run the builds, one after the other, but for needless ones.  SL_INTERRUPTED, also
+ * when up->changes says so; the same in sl_up_wait(). */
 int sl_up_build(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
 
 /* Have up->load know the images that the engine has; SL_FAILED when one that was
@@ -116,8 +128,9 @@ int sl_up_find_workloads(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
 /* The annotations of the pods that @object makes, or is; borrowed, may be NULL. */
 const json_t *sl_up_pod_annotations(const json_t *object);
 
-/*  The pods of @workload that have its mark, new; NULL on failure. */
-json_t *sl_up_pods(const struct sl_up *up, const struct sl_up_workload *workload, struct sl_error *err) SL_MUST_CHECK;
+/*  The pods of @workload that have its mark, new; NULL on failure.  The others are
+ * counted. */
+json_t *sl_up_pods(const struct sl_up *up, struct sl_up_workload *workload, struct sl_error *err) SL_MUST_CHECK;
 
 /* Whether @pod is in a trouble that does not pass by itself; its reason (borrowed
  * from @pod) and the container (may be NULL). */

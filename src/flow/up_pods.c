@@ -38,7 +38,7 @@ static bool is_new(const struct sl_up_workload *workload, const json_t *pod)
 	return !workload->mark || (mark && !strcmp(mark, workload->mark));
 }
 
-json_t *sl_up_pods(const struct sl_up *up, const struct sl_up_workload *workload, struct sl_error *err)
+json_t *sl_up_pods(const struct sl_up *up, struct sl_up_workload *workload, struct sl_error *err)
 {
 	char selector[NAME_BYTES] = "";
 	const char *args[12] = { "get", "pods", "--ignore-not-found", "-o", "json", "-n", workload->namespace };
@@ -54,9 +54,13 @@ json_t *sl_up_pods(const struct sl_up *up, const struct sl_up_workload *workload
 	sl_autojson json_t *mine = json_array();
 	size_t i;
 	json_t *pod;
-	json_array_foreach(pods, i, pod)
+	workload->n_old = 0;
+	json_array_foreach(pods, i, pod) {
 		if (is_new(workload, pod))
 			json_array_append(mine, pod);
+		else
+			workload->n_old += !json_object_get(json_object_get(pod, "metadata"), "deletionTimestamp");
+	}
 	return pods ? SL_STEAL(mine) : NULL;
 }
 

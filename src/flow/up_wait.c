@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "flow/up.h"
+#include "flow/up_changes.h"
 
 /* Rollouts are watched by `kubectl rollout status`, which ends the moment that they are
  * done.  It says nothing of pods that will never run, so these are looked at as
@@ -36,7 +38,7 @@ static int start_watching(struct sl_up *up, struct sl_error *err)
 }
 
 /* Take what the watcher of @workload has to say within a tick. */
-static int watch(struct sl_up_workload *workload, struct sl_error *err)
+static int watch(struct sl_up *up, struct sl_up_workload *workload, struct sl_error *err)
 {
 	struct sl_error why = SL_ERROR_INIT;
 	struct sl_remote *watcher = workload->watcher;
@@ -54,6 +56,7 @@ static int watch(struct sl_up_workload *workload, struct sl_error *err)
 	sl_remote_free(watcher);
 	workload->watcher = NULL;
 	workload->rolled_out = code == 0;
+	up->running_at = sl_now();
 	if (code)
 		workload->state = SL_UP_FAILED;
 	if (code)
@@ -116,6 +119,8 @@ static int look(struct sl_up *up, struct sl_up_workload *workload, struct sl_err
 			bad = pod;
 		}
 	}
+	if (!is_watched(workload) && all_good(workload))
+		up->running_at = sl_now();
 	if (workload->rolled_out ? all_last(workload) : !is_watched(workload) && all_good(workload))
 		workload->state = SL_UP_READY;
 	workload->trouble = bad ? workload->trouble + 1 : 0;
@@ -144,7 +149,7 @@ static int turn(struct sl_up *up, int64_t *next_look, struct sl_error *err)
 		if (workload->state != SL_UP_PENDING)
 			continue;
 		bool rolling = workload->watcher != NULL;
-		if (rolling && watch(workload, err) < 0)
+		if (rolling && watch(up, workload, err) < 0)
 			goto failed;
 		looking = looking || (rolling && workload->rolled_out);
 		if (workload->state == SL_UP_PENDING && looking && look(up, workload, err) < 0)
@@ -161,6 +166,21 @@ failed:
 	return 0;
 }
 
+/* What a StatefulSet's partition keeps from the rollout. */
+static void look_behind_partition(struct sl_up_workload *workload)
+{
+	const json_t *strategy = json_object_get(json_object_get(workload->object, "spec"), "updateStrategy");
+	json_int_t partition = sl_json_int(json_object_get(strategy, "rollingUpdate"), "partition", 0);
+	size_t n = workload->n_old + json_array_size(workload->pods);
+	if (strcmp(workload->kind, "StatefulSet") != 0 || partition <= 0 || !workload->n_old)
+		return;
+	snprintf(workload->words, sizeof(workload->words), "its partition, %d, keeps %zu of its %zu pods as they are%s", (int)partition,
+		 workload->n_old, n, workload->n_old == n ? "; none runs what was applied" : "");
+	workload->note = workload->words;
+	if (workload->n_old == n)
+		workload->state = SL_UP_LEFT;
+}
+
 /* Where each runs. */
 static void look_at_ready(struct sl_up *up)
 {
@@ -171,6 +191,7 @@ static void look_at_ready(struct sl_up *up)
 			continue;
 		json_decref(workload->pods);
 		workload->pods = sl_up_pods(up, workload, &ignored);
+		look_behind_partition(workload);
 	}
 }
 
@@ -188,6 +209,8 @@ int sl_up_wait(struct sl_up *up, struct sl_error *err)
 	while ((workload = pending(up))) {
 		if (turn(up, &next_look, err) < 0)
 			return -1;
+		if (sl_up_changes_superseded(up->changes))
+			return sl_error_set(err, SL_INTERRUPTED, "superseded by a change");
 		if (sl_now() >= limit && (workload = pending(up))) {
 			listen(up, workload);
 			return sl_error_set(err, SL_FAILED, "%s '%s' is not ready %.0f s after it was applied (--wait); what its pods say stands above",
