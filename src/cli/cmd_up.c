@@ -34,7 +34,7 @@ static void next_phase(struct sl_up_run *run, int done)
 	int64_t now = sl_now();
 	run->seconds[done] = (double)(now - run->since) / 1000;
 	run->since = now;
-	run->phase = (enum sl_up_phase)done + 1;
+	run->phase = done < SL_UP_ROLLOUT ? (enum sl_up_phase)done + 1 : SL_UP_ROLLOUT;
 }
 
 /* ---- what is asked for ---- */

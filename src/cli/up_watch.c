@@ -62,7 +62,7 @@ static void measure(struct round *round, const struct sl_up_run *run, int64_t si
 
 static const char *phase_of(const struct sl_up_run *run)
 {
-	static const char *const names[] = { "reading", "building", "loading", "applying", "the rollout" };
+	static const char *const names[] = { "reading", "the build", "the load", "applying", "the rollout" };
 	return names[run->phase];
 }
 
@@ -71,7 +71,7 @@ static void print_line(const struct round *round, const struct sl_up_run *run)
 	const struct sl_up *up = &run->up;
 	printf("round %u: %s: ", round->number, sl_buf_text(&round->why));
 	if (!strcmp(round->outcome, "superseded")) {
-		printf("superseded while %s, after %.2f s\n", phase_of(run), round->total);
+		printf("superseded during %s, after %.2f s\n", phase_of(run), round->total);
 	} else if (!strcmp(round->outcome, "failed")) {
 		printf("failed after %.2f s\n", round->total);
 	} else {

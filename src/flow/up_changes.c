@@ -112,6 +112,23 @@ static void mark(struct subject *subject, const char *text, enum sl_watch_change
 		changes->first_at = changes->last_at;
 }
 
+/* Whether @path in the directory of the commands is a manifest: these are built from all
+ * else. */
+static bool is_manifest(const struct sl_up_changes *changes, const struct sl_root *commands, const char *path)
+{
+	sl_autofree char *full = NULL;
+	if (!commands->real || asprintf(&full, "%s/%s", commands->real, path) < 0)
+		return false;
+	for (size_t i = 0; i < changes->roots.n; i++) {
+		struct sl_root *root = changes->roots.items[i];
+		size_t len = root->real ? strlen(root->real) : 0;
+		if (root->owner == &changes->subjects[changes->n_subjects - 1] && len && !strncmp(full, root->real, len) && full[len] == '/' &&
+		    sl_root_ask(full + len + 1, false, root) == SL_WATCH_TAKE)
+			return true;
+	}
+	return false;
+}
+
 static void tell(const char *path, enum sl_watch_change change, void *ctx)
 {
 	struct sl_root *root = ctx;
@@ -123,6 +140,8 @@ static void tell(const char *path, enum sl_watch_change change, void *ctx)
 		if (sl_root_read_ignore(root, &err) < 0 || sl_watch_ask_again(changes->watch, root, &err) < 0)
 			sl_warn("%s", err.message);
 	}
+	if (subject->commands && *path && is_manifest(changes, root, path))
+		return;
 	bool plain = root->kind == SL_ROOT_CONTEXT || !strcmp(root->dir, ".");
 	if (asprintf(&full, "%s/%s", root->dir, path) < 0)
 		full = NULL;

@@ -20,6 +20,7 @@ void sl_roots_release(struct sl_roots *roots)
 	for (size_t i = 0; i < roots->n; i++) {
 		struct sl_root *root = roots->items[i];
 		free(root->dir);
+		free(root->real);
 		free(root->name);
 		free(root->dockerfile);
 		free(root->own_ignore);
@@ -189,7 +190,8 @@ static int add(const struct adding *adding, enum sl_root_kind kind, const char *
 	if (!root)
 		return sl_error_nomem(err);
 	roots->items[roots->n++] = root;
-	*root = (struct sl_root){ .kind = kind, .dir = strdup(dir), .name = name ? strdup(name) : NULL, .owner = adding->owner };
+	*root = (struct sl_root){ .kind = kind, .dir = strdup(dir), .real = realpath(dir, NULL), .name = name ? strdup(name) : NULL,
+				  .owner = adding->owner };
 	if (!root->dir || (name && !root->name))
 		return sl_error_nomem(err);
 	*out = root;

@@ -22,6 +22,7 @@ enum sl_root_kind {
 struct sl_root {
 	enum sl_root_kind kind;
 	char *dir;   /* as it was given */
+	char *real;  /* and without links */
 	char *name;
 	void *owner; /* whose changes they are; the user's */
 	struct sl_watch *watch; /* borrowed */
