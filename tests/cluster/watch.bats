@@ -425,7 +425,8 @@ ends() {
 
 @test "fifty rounds leave neither memory nor descriptors behind" {
 	local i fds rss
-	watch_app -q
+	build_image "$APP" src
+	watch -q -f app.yaml --build-command "$APP=true"
 	rounds 1
 	for i in $(seq 2 6); do touch src/text; rounds "$i"; done
 	fds=$(ls "/proc/$PID/fd" | wc -l)
@@ -436,6 +437,24 @@ ends() {
 	[ "$(awk '/VmRSS/ { print $2 }' "/proc/$PID/status")" -lt $((rss + ${ASAN_SLACK:-2000})) ]
 	! pgrep -P "$PID"
 	ends INT 130
+}
+
+@test "make watch, with the example's sidelift.mk; VS Code's patterns find where a round begins and ends" {
+	mkdir k8s
+	mv app.yaml k8s/
+	printf 'IMAGE := %s\nCONTEXT := src\ninclude %s\n' "$APP" "$ROOT/examples/make/sidelift.mk" >Makefile
+	: >out
+	setsid make watch SIDELIFT="$SIDELIFT" >out 2>err 3>&- &
+	PID=$!
+	rounds 2 # the first line is make's
+	says "$NAME one"
+	kill -INT -- "-$PID"
+	wait "$PID" || true
+	PID=''
+	jq -r '.tasks[1].problemMatcher.background | .beginsPattern, .endsPattern' "$ROOT/examples/vscode/.vscode/tasks.json" >patterns
+	jq -e '.tasks[1].isBackground and (.tasks[1].command | test("--watch"))' "$ROOT/examples/vscode/.vscode/tasks.json"
+	[ "$(grep -cE "$(sed -n 's/\\d/[0-9]/; 1p' patterns)" err)" = 1 ]
+	[ "$(grep -cE "$(sed -n 's/\\d/[0-9]/; 2p' patterns)" out)" = 1 ]
 }
 
 @test "too few inotify watches: the limit, how many it needs, and how to raise it" {

@@ -40,6 +40,7 @@ in_zsh() {
 	[ "$(in_bash 'sidelift load --exp')" = --exporter ]
 	[ "$(in_bash 'sidelift load --exporter re')" = registry ]
 	[ "$(in_bash 'sidelift load --via re')" = registry ]
+	[ "$(in_bash 'sidelift up --wat')" = --watch ]
 	[ "$(in_bash 'sidelift --kube-context x rew')" = rewrite ]
 	[ "$(in_bash 'sidelift load comp-im')" = comp-image:dev ]
 	[ "$(in_bash 'sidelift load comp-image:d')" = dev ]
