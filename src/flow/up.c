@@ -53,6 +53,8 @@ void sl_up_release(struct sl_up *up)
 		free(up->builds[i].command);
 	}
 	free(up->builds);
+	json_decref(up->read_objects);
+	sl_strv_release(&up->read_images);
 	*up = (struct sl_up){ 0 };
 }
 
@@ -105,9 +107,37 @@ static int understand(struct sl_up *up, const struct sl_buf *stream, struct sl_e
 	return sl_up_find_workloads(up, err);
 }
 
+static int copy_list(const struct sl_strv *from, struct sl_strv *to, struct sl_error *err)
+{
+	for (size_t i = 0; i < from->n; i++)
+		if (sl_strv_add(to, from->items[i]) < 0)
+			return sl_error_nomem(err);
+	return 0;
+}
+
+/* For the next time, before anything is marked. */
+static int keep(struct sl_up *up, struct sl_error *err)
+{
+	json_decref(up->read_objects);
+	sl_strv_release(&up->read_images);
+	up->read_objects = json_deep_copy(up->objects);
+	up->reread = !up->read_objects;
+	return copy_list(&up->images, &up->read_images, err);
+}
+
+static int read_known(struct sl_up *up, struct sl_error *err)
+{
+	up->objects = json_deep_copy(up->read_objects);
+	if (!up->objects)
+		return sl_error_nomem(err);
+	return copy_list(&up->read_images, &up->images, err) < 0 ? -1 : sl_up_find_workloads(up, err);
+}
+
 int sl_up_read(struct sl_up *up, struct sl_error *err)
 {
 	sl_autobuf struct sl_buf stream = SL_BUF_INIT;
+	if (up->read_objects && !up->reread)
+		return read_known(up, err);
 	if (sl_sources_read(&up->sources, &up->kubectl, &stream, &up->images, err) < 0)
 		return -1;
 	for (size_t i = 0; i < up->n_builds; i++) {
@@ -116,7 +146,9 @@ int sl_up_read(struct sl_up *up, struct sl_error *err)
 		if (sl_strv_add_new(&up->images, up->builds[i].image) < 0)
 			return sl_error_nomem(err);
 	}
-	return understand(up, &stream, err);
+	if (understand(up, &stream, err) < 0)
+		return -1;
+	return up->changes ? keep(up, err) : 0;
 }
 
 /* ---- building ---- */

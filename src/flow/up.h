@@ -74,6 +74,11 @@ struct sl_up {
 	bool replace, server_side, quiet_build;
 	int64_t patience_ms;           /* for the rollout */
 	struct sl_up_changes *changes; /* that end building and waiting (flow/up_changes.h); borrowed, or NULL */
+	/* with @changes: what the manifests were when they were read last, which takes kubectl
+	 * a while; `reread` when they are something else now */
+	json_t *read_objects;
+	struct sl_strv read_images;
+	bool reread;
 	/* worked out */
 	struct sl_strv images, missing; /* that the manifests name; of them, those that the engine lacks */
 	json_t *objects;
@@ -91,7 +96,7 @@ void sl_up_release(struct sl_up *up);
 /* Forget what was worked out, for another time. */
 void sl_up_reset(struct sl_up *up);
 
-/* Read and understand the manifests; up->images are those that they name and those
+/* Read and understand the manifests, unless they are known; up->images are those that they name and those
  * that are built. */
 int sl_up_read(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
 

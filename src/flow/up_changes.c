@@ -304,6 +304,7 @@ void sl_up_changes_begin(struct sl_up_changes *changes, struct sl_up *up, struct
 	}
 	for (size_t i = 0; i < up->n_builds; i++)
 		up->builds[i].needless = !subject_of(changes, &up->builds[i])->stale;
+	up->reread = up->reread || is_changed(&manifests->taken);
 	/* a kustomization may name others now */
 	if (is_changed(&manifests->taken) && sl_roots_add_manifests(&changes->roots, changes->watch, &ops, up, manifests, &err) < 0)
 		sl_warn("%s", err.message);

@@ -32,7 +32,8 @@ void sl_up_changes_free(struct sl_up_changes *changes); /* NULL is fine */
 /* Wait for changes, and for their end.  SL_INTERRUPTED when @cancel fires. */
 int sl_up_changes_wait(struct sl_up_changes *changes, const struct sl_cancel *cancel, struct sl_error *err) SL_MUST_CHECK;
 
-/* A round begins: which builds of @up are needless, and what changed, for people: "app:dev changed
+/* A round begins: which builds of @up are needless, whether its manifests
+ * are read anew, and what changed, for people: "app:dev changed
  * (main.c, 2 more)", into @why.  All are needed in the first one. */
 void sl_up_changes_begin(struct sl_up_changes *changes, struct sl_up *up, struct sl_buf *why);
 

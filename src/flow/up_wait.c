@@ -37,6 +37,18 @@ static int start_watching(struct sl_up *up, struct sl_error *err)
 	return 0;
 }
 
+/* What it says of the rollout: "Waiting for deployment ...: 1 of 2 updated replicas are
+ * available..." */
+static void tell_progress(const struct sl_up_workload *workload, struct sl_remote *watcher)
+{
+	const char *end;
+	while ((end = strchr(sl_buf_text(&watcher->out), '\n'))) {
+		const char *text = sl_buf_text(&watcher->out);
+		sl_info("%s '%s': %.*s", workload->kind, workload->name, (int)(end - text), text);
+		sl_buf_drop(&watcher->out, (size_t)(end - text) + 1);
+	}
+}
+
 /* Take what the watcher of @workload has to say within a tick. */
 static int watch(struct sl_up *up, struct sl_up_workload *workload, struct sl_error *err)
 {
@@ -47,6 +59,7 @@ static int watch(struct sl_up *up, struct sl_up_workload *workload, struct sl_er
 		*err = why;
 		return -1;
 	}
+	tell_progress(workload, watcher);
 	if (!watcher->ended)
 		return 0;
 	if (sl_remote_finish(watcher, &code, SL_KUBECTL_LIMIT, err) < 0)

@@ -387,6 +387,26 @@ ends() {
 	says "$NAME back $n"
 }
 
+@test "an engine that is away for a moment fails the round; the next one has it again" {
+	socat "UNIX-LISTEN:$PWD/engine.sock,fork" UNIX-CONNECT:/var/run/docker.sock 3>&- &
+	local door=$! _
+	for _ in $(seq 50); do [ ! -S engine.sock ] || break; sleep 0.1; done
+	DOCKER_HOST=unix://$PWD/engine.sock watch_app
+	rounds 1
+	kill "$door" && rm engine.sock
+	echo "$NAME two" >src/text
+	rounds 2
+	[[ "$(line 2)" = *"(text): failed after"* ]]
+	socat "UNIX-LISTEN:$PWD/engine.sock,fork" UNIX-CONNECT:/var/run/docker.sock 3>&- &
+	door=$!
+	for _ in $(seq 50); do [ ! -S engine.sock ] || break; sleep 0.1; done
+	manifest Deployment 'replicas: 2' >app.yaml # what was not built is built by this one
+	rounds 3
+	kill "$door"
+	[[ "$(line 3)" = *"kubelet"* ]]
+	says "$NAME two"
+}
+
 @test "-o json is an object a round, on a line" {
 	watch_app -o json
 	rounds 1
