@@ -38,6 +38,22 @@ static bool is_new(const struct sl_up_workload *workload, const json_t *pod)
 	return !workload->mark || (mark && !strcmp(mark, workload->mark));
 }
 
+/* Whether @pod, which has the labels, belongs to somebody else all the same.  Those of a
+ * Deployment belong to its ReplicaSets. */
+static bool is_others(const struct sl_up_workload *workload, const json_t *pod)
+{
+	size_t i;
+	json_t *owner;
+	if (strcmp(workload->kind, "StatefulSet") != 0 && strcmp(workload->kind, "DaemonSet") != 0)
+		return false;
+	json_array_foreach(json_object_get(json_object_get(pod, "metadata"), "ownerReferences"), i, owner) {
+		const char *kind = sl_json_str(owner, "kind"), *name = sl_json_str(owner, "name");
+		if (json_is_true(json_object_get(owner, "controller")) && kind && name)
+			return strcmp(kind, workload->kind) != 0 || strcmp(name, workload->name) != 0;
+	}
+	return false;
+}
+
 json_t *sl_up_pods(const struct sl_up *up, struct sl_up_workload *workload, struct sl_error *err)
 {
 	char selector[NAME_BYTES] = "";
@@ -56,6 +72,8 @@ json_t *sl_up_pods(const struct sl_up *up, struct sl_up_workload *workload, stru
 	json_t *pod;
 	workload->n_old = 0;
 	json_array_foreach(pods, i, pod) {
+		if (is_others(workload, pod))
+			continue;
 		if (is_new(workload, pod))
 			json_array_append(mine, pod);
 		else

@@ -489,9 +489,12 @@ ends() {
 
 @test "a StatefulSet's partition: what it keeps is said" {
 	manifest StatefulSet '{replicas: 3, updateStrategy: {rollingUpdate: {partition: 2}}}' | sed "s/^  {\(.*\)}\$/  replicas: 3\n  updateStrategy: {rollingUpdate: {partition: 2}}/" >app.yaml
+	# pods of somebody else with the same labels are none of its
+	manifest | sed "s/name: $NAME,/name: $NAME-other,/" | kubectl apply -f - >/dev/null
 	run --separate-stderr "$SIDELIFT" up -f app.yaml --build "$APP=src"
 	[ "$status" = 0 ]
 	[[ "$output" = *"StatefulSet '$NAME' ready: $NAME-0 on "*", $NAME-2 on "* ]]
+	[[ "$output" != *"$NAME-other"* ]]
 	[[ "$output" != *partition* ]]
 	echo "$NAME two" >src/text
 	run --separate-stderr "$SIDELIFT" up -f app.yaml --build "$APP=src"
