@@ -118,6 +118,9 @@ for part in "${parts[@]}"; do
 		need_engine
 		tests/bed/build.sh all || exit 1
 		bats_tests cluster tests/cluster/*.bats
+		make --no-print-directory BUILD=asan all || exit 1
+		# what it frees it keeps aside for a while
+		ASAN_SLACK=300000 SIDELIFT=$PWD/build/asan/sidelift bats_tests watch-asan -f 'fifty|writes where|during a build stops|fails, and' tests/cluster/watch.bats
 		;;
 	*)
 		echo "unknown part '$part'" >&2
