@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "cli/push.h"
 #include "cli/report.h"
 #include "cli/up_run.h"
 #include "flow/up_changes.h"
@@ -20,6 +21,7 @@ static const struct sl_option options[] = {
 	{ "build-command", 0, SL_OPTION_LIST, "IMAGE=CMD", AT(commands), "build it with a command for sh; may be repeated" },
 	{ "namespace", 'n', SL_OPTION_TEXT, "NAME", AT(namespace), "for objects that name none (default: the context's)" },
 	{ "policy", 0, SL_OPTION_TEXT, "POLICY", AT(policy), "imagePullPolicy of what is loaded: Never (the default) or IfNotPresent" },
+	{ "via", 0, SL_OPTION_TEXT, "WAY", AT(via), "by a registry that the nodes pull from: registry or registry=HOST[:PORT][/PREFIX]" },
 	{ "replace", 0, SL_OPTION_FLAG, NULL, AT(replace), "delete and create anew the Pods and Jobs whose image changed" },
 	{ "server-side", 0, SL_OPTION_FLAG, NULL, AT(server_side), "apply on the server" },
 	{ "dry-run", 0, SL_OPTION_FLAG, NULL, AT(dry_run), "build and load nothing; have the server say what it would change" },
@@ -85,6 +87,12 @@ static int check_usage(const struct sl_up_options *given, const char *timeout, s
 		return sl_error_set(err, SL_USAGE, "--watch cannot read standard input again; name a file instead of -f -");
 	if (given->watch && timeout)
 		return sl_error_set(err, SL_USAGE, "--timeout (or SIDELIFT_TIMEOUT) does not go with --watch, which has no end; --wait limits each rollout");
+	if (given->via && sl_via_check(given->via, err) < 0)
+		return -1;
+	if (given->via && given->policy)
+		return sl_error_set(err, SL_USAGE, "with --via the nodes pull by digest, and the policy is IfNotPresent");
+	if (given->via && given->watch)
+		return sl_error_set(err, SL_USAGE, "--watch loads into the nodes; --via does not go with it");
 	if (n_extra && given->builds.n != 1)
 		return sl_error_set(err, SL_USAGE, "what stands behind -- goes to the build, and there must be one --build for it");
 	return 0;
@@ -119,7 +127,7 @@ static int prepare(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *e
 	const struct sl_up_options *given = run->given;
 	struct sl_up *up = &run->up;
 	up->sources = (struct sl_sources){ &given->paths, given->kustomize };
-	up->policy = given->policy ? given->policy : "Never";
+	up->policy = given->policy ? given->policy : given->via ? "IfNotPresent" : "Never";
 	up->replace = given->replace;
 	up->server_side = given->server_side;
 	up->quiet_build = cli->quiet;
@@ -137,6 +145,40 @@ static int prepare(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *e
 
 /* ---- the steps ---- */
 
+static int run_push(struct sl_via_push *push, const struct sl_cli *cli, struct sl_error *err)
+{
+	if (sl_via_plan(push, false, err) < 0)
+		return -1;
+	struct sl_progress *progress = sl_progress_start(push->load, cli->quiet ? "none" : cli->progress);
+	int rc = sl_via_run(push, err);
+	sl_progress_stop(progress);
+	return rc;
+}
+
+/* Into a registry instead: a load of its own, as it has no cluster. */
+static int push(struct sl_up *up, struct sl_cli *cli, const char *way, struct sl_error *err)
+{
+	sl_autostrv struct sl_strv names = SL_STRV_INIT;
+	struct sl_load load = { .engine = up->load.engine, .cancel = up->load.cancel };
+	struct sl_via via = { 0 };
+	struct sl_via_push push = { .via = &via, .load = &load };
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < up->load.n_images; i++)
+		rc = strchr(up->load.images[i].name, '@') ? 0 : sl_strv_add(&names, up->load.images[i].name);
+	rc = rc < 0 ? sl_error_nomem(err) : sl_load_images(&load, &names, err);
+	if (rc == 0)
+		rc = sl_cli_via(cli, way, &via, err);
+	if (rc == 0)
+		rc = run_push(&push, cli, err);
+	for (size_t i = 0; rc == 0 && i < push.n_images; i++)
+		if (sl_strv_add(&up->pushed, push.images[i].name) < 0 || sl_strv_add(&up->references, push.images[i].pod_reference) < 0)
+			rc = sl_error_nomem(err);
+	sl_via_push_release(&push);
+	sl_via_release(&via);
+	sl_load_release(&load);
+	return rc;
+}
+
 /* The guard comes before anything is sent or applied, also where there is nothing to
  * load. */
 static int load(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *err)
@@ -144,10 +186,14 @@ static int load(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *err)
 	struct sl_load *load = &run->up.load;
 	if (sl_up_images(&run->up, err) < 0)
 		return -1;
-	load->exports = !run->given->dry_run && !cli->cluster.shared;
+	load->exports = !run->given->dry_run && !cli->cluster.shared && !run->given->via;
 	if (sl_load_open(load, err) < 0)
 		return -1;
-	if (run->given->dry_run || cli->cluster.shared || !load->n_images)
+	if (run->given->dry_run || !load->n_images)
+		return 0;
+	if (run->given->via)
+		return push(&run->up, cli, run->given->via, err);
+	if (cli->cluster.shared)
 		return 0;
 	if (sl_load_plan(load, err) < 0)
 		return -1;
@@ -206,7 +252,8 @@ static void print_json(const struct sl_up_run *run, const struct sl_error *failu
 	const struct sl_up *up = &run->up;
 	sl_autojson json_t *images = json_array(), *applied = json_array(), *workloads = json_array(), *seconds = json_object();
 	for (size_t i = 0; i < up->load.n_images; i++)
-		json_array_append_new(images, json_pack("{s:s, s:s}", "name", up->load.images[i].name, "digest", up->load.images[i].config.text));
+		json_array_append_new(images, json_pack("{s:s, s:s, s:s*}", "name", up->load.images[i].name, "digest", up->load.images[i].config.text,
+							"podReference", sl_up_pushed_as(up, &up->load.images[i])));
 	for (size_t i = 0; i < up->applied.n; i++)
 		json_array_append_new(applied, json_string(up->applied.items[i]));
 	for (size_t i = 0; i < up->n_workloads; i++)
@@ -233,9 +280,11 @@ static void print_people(const struct sl_up_run *run, const struct sl_cli *cli)
 			printf("%s would be built\n", up->builds[i].given);
 		for (size_t i = 0; i < up->load.n_images; i++)
 			printf("%s would be loaded\n", up->load.images[i].name);
-	} else {
+	} else if (!run->given->via) {
 		sl_report_load(cli, &up->load, NULL);
 	}
+	for (size_t i = 0; i < up->pushed.n; i++)
+		printf("%s is pulled as %s\n", up->pushed.items[i], up->references.items[i]);
 	for (size_t i = 0; i < up->missing.n; i++)
 		printf("%s is left to the cluster: the engine does not have it\n", up->missing.items[i]);
 	for (size_t i = 0; i < up->applied.n; i++)
@@ -245,7 +294,7 @@ static void print_people(const struct sl_up_run *run, const struct sl_cli *cli)
 	for (size_t i = 0; i < up->n_workloads; i++)
 		sl_report_workload(&up->workloads[i]);
 	if (up->unchanged && sl_up_nothing_sent(&up->load))
-		printf("nothing to do: the nodes have the images, and the cluster has the objects\n");
+		printf("nothing to do: the %s the images, and the cluster has the objects\n", up->pushed.n ? "registry has" : "nodes have");
 	for (size_t i = 0; i < SL_UP_PHASES; i++)
 		printf("%s%s %.2f s", i ? ", " : "", phase_names[i], run->seconds[i]);
 	putchar('\n');

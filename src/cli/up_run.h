@@ -9,7 +9,7 @@
 
 struct sl_up_options {
 	struct sl_strv paths, builds, commands;
-	const char *kustomize, *policy, *wait, *namespace;
+	const char *kustomize, *policy, *wait, *namespace, *via;
 	bool replace, server_side, dry_run, watch;
 };
 

@@ -26,6 +26,8 @@ void sl_up_reset(struct sl_up *up)
 	up->objects = NULL;
 	sl_strv_release(&up->images);
 	sl_strv_release(&up->missing);
+	sl_strv_release(&up->pushed);
+	sl_strv_release(&up->references);
 	sl_strv_release(&up->applied);
 	sl_buf_release(&up->words);
 	const struct sl_load given = up->load;

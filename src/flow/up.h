@@ -83,6 +83,7 @@ struct sl_up {
 	struct sl_strv images, missing; /* that the manifests name; of them, those that the engine lacks */
 	json_t *objects;
 	struct sl_load load;
+	struct sl_strv pushed, references; /* by a registry: images, and what pods are to name each of them by */
 	struct sl_up_workload *workloads;
 	size_t n_workloads;
 	struct sl_strv applied;        /* kubectl's lines: "deployment.apps/web configured" */
@@ -108,7 +109,10 @@ int sl_up_build(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
  * built is not there. */
 int sl_up_images(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
 
-/* Policy and mark, in up->objects. */
+/* By a registry: what pods are to call @image (borrowed); NULL: what they call it already. */
+const char *sl_up_pushed_as(const struct sl_up *up, const struct sl_image *image);
+
+/* Policy, mark, and the names of what was pushed, in up->objects. */
 int sl_up_mark(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
 
 /* Find workloads whose pods cannot be changed in place (Pod, Job) and that run

@@ -33,6 +33,14 @@ static const struct sl_image *loaded(const struct sl_up *up, const char *text)
 	return NULL;
 }
 
+const char *sl_up_pushed_as(const struct sl_up *up, const struct sl_image *image)
+{
+	for (size_t i = 0; i < up->pushed.n; i++)
+		if (!strcmp(up->pushed.items[i], image->name))
+			return up->references.items[i];
+	return NULL;
+}
+
 static int add_mark(struct sl_strv *marks, const struct sl_image *image)
 {
 	sl_autobuf struct sl_buf mark = SL_BUF_INIT;
@@ -49,6 +57,9 @@ static int mark_containers(const struct sl_up *up, json_t *spec, struct sl_strv 
 		json_t *container;
 		json_array_foreach(json_object_get(spec, lists[k]), i, container) {
 			const struct sl_image *image = loaded(up, sl_json_str(container, "image"));
+			const char *reference = image ? sl_up_pushed_as(up, image) : NULL;
+			if (reference && json_object_set_new(container, "image", json_string(reference)) < 0)
+				return -1;
 			if (image && (json_object_set_new(container, SL_POLICY_KEY, json_string(up->policy)) < 0 ||
 				      add_mark(marks, image) < 0))
 				return -1;

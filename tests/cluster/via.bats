@@ -93,7 +93,7 @@ says() { # TEXT
 	refused 'host: "http://localhost:5651"' "host: 'http://localhost:5651' is not HOST:PORT"
 	refused "$(printf 'host: localhost:5651\nhostFromContainerRuntime: [a, b]')" "hostFromContainerRuntime: '(not a text)'"
 	refused 'help: "https://example.com/help"' "names no host (help: https://example.com/help)"
-	refused 'host: "a' "localRegistryHosting.v1:"
+	refused 'host: "a' ":1:9: found unexpected end of stream"
 	kubectl -n kube-public create configmap local-registry-hosting --from-literal=another=key --dry-run=client -o yaml | kubectl replace -f - >/dev/null
 	run --separate-stderr "$SIDELIFT" load --via registry viapods-app:dev
 	[ "$status" = 1 ]
@@ -121,6 +121,46 @@ says() { # TEXT
 	kubectl delete pods --all --wait=true --timeout=60s >/dev/null
 	apply_pods "${lines[1]#  in pods: }"
 	says two
+}
+
+@test "up --via: build, push, apply by digest, and the new code runs; a second time does nothing" {
+	build_app three
+	cat >"$BATS_TEST_TMPDIR/web.yaml" <<-Y
+	apiVersion: apps/v1
+	kind: Deployment
+	metadata: {name: web}
+	spec:
+	  selector: {matchLabels: {app: web}}
+	  template:
+	    metadata: {labels: {app: web}}
+	    spec:
+	      terminationGracePeriodSeconds: 1
+	      containers:
+	      - {name: app, image: 'viapods-app:dev'}
+	Y
+	run --separate-stderr "$SIDELIFT" up --via registry --build viapods-app:dev="$BATS_FILE_TMPDIR/app" -f "$BATS_TEST_TMPDIR/web.yaml"
+	[ "$status" = 0 ]
+	[[ "$output" = *"docker.io/library/viapods-app:dev is pulled as $GATEWAY:$PORT/viapods-app:dev@sha256:"* ]]
+	[ "$(kubectl logs deployment/web)" = three ]
+	[ "$(kubectl get deployment web -o jsonpath='{.spec.template.spec.containers[0].imagePullPolicy}')" = IfNotPresent ]
+	[[ "$(kubectl get deployment web -o jsonpath='{.spec.template.spec.containers[0].image}')" = "$GATEWAY:$PORT/viapods-app:dev@sha256:"* ]]
+	run --separate-stderr "$SIDELIFT" up --via registry -f "$BATS_TEST_TMPDIR/web.yaml"
+	[ "$status" = 0 ]
+	[[ "$output" = *"nothing to do: the registry has the images, and the cluster has the objects"* ]]
+	# no node was given anything
+	for node in "${NODES[@]}"; do ! docker exec "$node" ctr -n k8s.io images ls -q | grep -q ^docker.io/library/viapods-app; done
+	kubectl delete deployment web >/dev/null
+	for args in "--policy Never" --watch; do
+		run --separate-stderr "$SIDELIFT" up --via registry $args -f "$BATS_TEST_TMPDIR/web.yaml"
+		[ "$status" = 2 ]
+	done
+}
+
+@test "rewrite --via is what kubectl applies" {
+	printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: piped}\nspec:\n  containers:\n  - name: app\n    image: viapods-app:dev\n' >"$BATS_TEST_TMPDIR/pod.yaml"
+	"$SIDELIFT" rewrite --via registry "$BATS_TEST_TMPDIR/pod.yaml" | kubectl apply -f - >/dev/null
+	kubectl wait --for=condition=Ready --timeout=60s pod/piped >/dev/null
+	[ "$(kubectl logs piped)" = three ]
 }
 
 @test "a context that nothing proves to be local is good enough to read the ConfigMap" {
