@@ -62,7 +62,7 @@ void sl_up_release(struct sl_up *up)
 
 /* ---- reading ---- */
 
-static const char *const workload_kinds[] = { "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Pod" };
+static const char *const workload_kinds[] = { "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "Pod" };
 
 static bool is_workload(const json_t *object)
 {
@@ -283,7 +283,7 @@ const json_t *sl_up_pod_annotations(const json_t *object)
 }
 
 /* What keeps the cluster from replacing the pods of @spec by itself. */
-static const char *why_left(const struct sl_up_workload *workload, const json_t *spec)
+static const char *why_left(const json_t *spec)
 {
 	const json_t *strategy = json_object_get(spec, "updateStrategy");
 	const char *type = sl_json_str(strategy, "type");
@@ -291,7 +291,12 @@ static const char *why_left(const struct sl_up_workload *workload, const json_t 
 		return "it is paused; its pods change after kubectl rollout resume";
 	if (type && !strcmp(type, "OnDelete"))
 		return "its update strategy is OnDelete; each pod changes when you delete it";
-	return !strcmp(workload->kind, "ReplicaSet") ? "a ReplicaSet does not replace its pods; each changes when you delete it" : NULL;
+	return NULL;
+}
+
+bool sl_up_keeps_pods(const struct sl_up_workload *workload)
+{
+	return !strcmp(workload->kind, "ReplicaSet") || !strcmp(workload->kind, "ReplicationController");
 }
 
 static int compare_one(const struct sl_up *up, struct sl_up_workload *workload, const json_t *live, struct sl_buf *names)
@@ -299,9 +304,11 @@ static int compare_one(const struct sl_up *up, struct sl_up_workload *workload, 
 	bool fixed = !strcmp(workload->kind, "Pod") || !strcmp(workload->kind, "Job");
 	const char *mark = sl_json_str(sl_up_pod_annotations(live), SL_UP_MARK);
 	workload->mark = sl_json_str(sl_up_pod_annotations(workload->object), SL_UP_MARK);
-	workload->note = why_left(workload, json_object_get(live ? live : workload->object, "spec"));
+	workload->note = why_left(json_object_get(live ? live : workload->object, "spec"));
 	if (!workload->note)
-		workload->note = why_left(workload, json_object_get(workload->object, "spec"));
+		workload->note = why_left(json_object_get(workload->object, "spec"));
+	if (sl_up_keeps_pods(workload) && live && workload->mark && (!mark || strcmp(mark, workload->mark) != 0))
+		workload->note = SL_UP_KEEPS_PODS;
 	if (workload->note)
 		workload->state = SL_UP_LEFT;
 	if (!live || !fixed || !workload->mark || (mark && !strcmp(mark, workload->mark)))

@@ -137,6 +137,10 @@ int sl_up_find_workloads(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
 /* The annotations of the pods that @object makes, or is; borrowed, may be NULL. */
 const json_t *sl_up_pod_annotations(const json_t *object);
 
+/* Whether it makes pods and does not replace them: a ReplicaSet or ReplicationController. */
+bool sl_up_keeps_pods(const struct sl_up_workload *workload);
+#define SL_UP_KEEPS_PODS "it does not replace its pods; each changes when you delete it"
+
 /*  The pods of @workload that have its mark, new; NULL on failure.  The others are
  * counted. */
 json_t *sl_up_pods(const struct sl_up *up, struct sl_up_workload *workload, struct sl_error *err) SL_MUST_CHECK;

@@ -20,7 +20,9 @@ static int selector_of(const struct sl_up_workload *workload, char *text, size_t
 	text[0] = '\0';
 	if (!strcmp(workload->kind, "Job"))
 		return snprintf(text, size, "job-name=%s", workload->name) < (int)size ? 0 : -1;
-	json_object_foreach(json_object_get(selector, "matchLabels"), key, value) {
+	if (strcmp(workload->kind, "ReplicationController") != 0)
+		selector = json_object_get(selector, "matchLabels");
+	json_object_foreach((json_t *)selector, key, value) {
 		int n = snprintf(text + len, size - len, "%s%s=%s", len ? "," : "", key, json_is_string(value) ? json_string_value(value) : "");
 		if (n < 0 || len + (size_t)n >= size)
 			return -1;
@@ -44,7 +46,7 @@ static bool is_others(const struct sl_up_workload *workload, const json_t *pod)
 {
 	size_t i;
 	json_t *owner;
-	if (strcmp(workload->kind, "StatefulSet") != 0 && strcmp(workload->kind, "DaemonSet") != 0)
+	if (!strcmp(workload->kind, "Deployment") || !strcmp(workload->kind, "Job") || !strcmp(workload->kind, "Pod"))
 		return false;
 	json_array_foreach(json_object_get(json_object_get(pod, "metadata"), "ownerReferences"), i, owner) {
 		const char *kind = sl_json_str(owner, "kind"), *name = sl_json_str(owner, "name");

@@ -18,7 +18,7 @@
 
 static bool is_watched(const struct sl_up_workload *workload)
 {
-	return strcmp(workload->kind, "Pod") != 0 && strcmp(workload->kind, "Job") != 0;
+	return strcmp(workload->kind, "Pod") != 0 && strcmp(workload->kind, "Job") != 0 && !sl_up_keeps_pods(workload);
 }
 
 static int start_watching(struct sl_up *up, struct sl_error *err)
@@ -93,15 +93,16 @@ static void listen(struct sl_up *up, struct sl_up_workload *workload)
 			      workload->kind, workload->name);
 }
 
-/* A Pod or Job is done when its pods are. */
+/* What nothing watches is done when its pods are. */
 static bool all_good(const struct sl_up_workload *workload)
 {
+	json_int_t wanted = sl_up_keeps_pods(workload) ? sl_json_int(json_object_get(workload->object, "spec"), "replicas", 1) : 1;
 	size_t i;
 	json_t *pod;
 	json_array_foreach(workload->pods, i, pod)
 		if (!sl_up_pod_is_good(pod))
 			return false;
-	return json_array_size(workload->pods) > 0;
+	return (json_int_t)json_array_size(workload->pods) >= wanted;
 }
 
 /* A rollout may have no new pods: of no replicas, or behind a partition. */
@@ -125,6 +126,11 @@ static int look(struct sl_up *up, struct sl_up_workload *workload, struct sl_err
 		return -1;
 	json_decref(workload->pods);
 	workload->pods = pods;
+	if (sl_up_keeps_pods(workload) && workload->n_old) {
+		workload->note = SL_UP_KEEPS_PODS;
+		workload->state = SL_UP_LEFT;
+		return 0;
+	}
 	json_array_foreach(pods, i, pod) {
 		const char *reason = bad ? NULL : sl_up_trouble(pod, &container);
 		if (reason) {

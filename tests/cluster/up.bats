@@ -193,6 +193,47 @@ says() {
 	kubectl delete deployment held >/dev/null
 }
 
+@test "a ReplicaSet and a ReplicationController: new ones are waited for, of others it is said who changes the pods" {
+	source_line "kept one"
+	manifest set | sed 's/kind: Deployment/kind: ReplicaSet/' >kept.yaml
+	cat >>kept.yaml <<-Y
+	---
+	apiVersion: v1
+	kind: ReplicationController
+	metadata: {name: old}
+	spec:
+	  replicas: 1
+	  selector: {app: old}
+	  template:
+	    metadata: {labels: {app: old}}
+	    spec:
+	      terminationGracePeriodSeconds: 1
+	      containers:
+	      - {name: app, image: '$APP'}
+	Y
+	up -f kept.yaml
+	[ "$status" = 0 ]
+	[[ "$output" = *"ReplicaSet 'set' ready: "*"ReplicationController 'old' ready: "* ]]
+	says set "kept one"
+	says old "kept one"
+	up -f kept.yaml
+	[ "$status" = 0 ]
+	[[ "$output" = *"nothing to do"* ]]
+	source_line "kept two"
+	up -f kept.yaml
+	[ "$status" = 0 ]
+	[[ "$output" = *"ReplicaSet 'set': it does not replace its pods; each changes when you delete it"* ]]
+	[[ "$output" = *"ReplicationController 'old': it does not replace its pods"* ]]
+	says set "kept one"
+	kubectl delete pods --wait=true -l app=old >/dev/null
+	up -f kept.yaml
+	[ "$status" = 0 ]
+	[[ "$output" = *"ReplicaSet 'set': it does not replace its pods"* ]]
+	[[ "$output" = *"ReplicationController 'old' ready: "* ]]
+	says old "kept two"
+	kubectl delete replicaset/set replicationcontroller/old >/dev/null
+}
+
 @test "a directory, a pattern and a kustomization; server-side" {
 	mkdir -p many
 	source_line "from many"
