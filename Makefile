@@ -66,7 +66,7 @@ TESTS := $(TEST_SRC:tests/unit/%.c=$(O)/tests/%)
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(O)/fuzz/%)
 
 .PHONY: all
-all: $(O)/sidelift $(O)/sidelift-helper $(O)/libsidelift.so.0 ## build build/$(BUILD)/sidelift and the library (the default)
+all: $(O)/sidelift $(O)/sidelift-helper $(O)/install/libsidelift.a $(O)/libsidelift.so.0 $(O)/sidelift.pc ## build build/$(BUILD)/sidelift and the library (the default)
 
 # Rebuild when the compiler or its flags change.
 FLAGS := $(CC) $(CPPFLAGS_ALL) $(CPPFLAGS) $(CFLAGS_ALL) $(CFLAGS) $(LDFLAGS_ALL) $(LDFLAGS) $(LDLIBS_ALL)
@@ -110,7 +110,8 @@ $(O)/libsidelift.so.0: $(LIB_OBJ)
 	$(Q)$(CC) -shared -Wl,-soname,libsidelift.so.0 $(CFLAGS_ALL) $(CFLAGS) $(LDFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL) $(LDLIBS)
 
 $(O)/sidelift.pc: scripts/sidelift.pc.in FORCE
-	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|; s|@PACKAGES@|$(PACKAGES)|' $< > $@
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|; s|@PACKAGES@|$(PACKAGES)|' $< > $@.tmp
+	@if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
 
 $(O)/sidelift: $(CLI_OBJ) $(O)/libsidelift.a
 	$(say) LINK $@
@@ -173,7 +174,7 @@ check-headers: $(GEN) ## every header compiles alone
 		$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -Werror -fsyntax-only -x c - || { echo "$$h does not compile alone"; exit 1; }; done
 
 .PHONY: install
-install: $(O)/sidelift $(O)/sidelift-helper $(O)/install/libsidelift.a $(O)/libsidelift.so.0 $(O)/sidelift.pc ## install to $(DESTDIR)$(PREFIX)
+install: all ## install to $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(O)/sidelift $(DESTDIR)$(PREFIX)/bin/sidelift
 	install -D -m 755 $(O)/sidelift-helper $(DESTDIR)$(LIBEXECDIR)/sidelift-helper
 	install -D -m 644 include/sidelift.h $(DESTDIR)$(PREFIX)/include/sidelift.h
