@@ -283,14 +283,16 @@ struct passing {
 	struct sl_dist_upload *upload;
 	struct sl_sha256 *hash;
 	int64_t seen;
+	bool ended; /* a source must not be asked again: it may have gone on to the next layer */
 };
 
 static ssize_t pass(void *ctx, const void **data, struct sl_error *err)
 {
 	struct passing *passing = ctx;
-	ssize_t n = passing->upload->source.read(passing->upload->source.ctx, data, err);
+	ssize_t n = passing->ended ? 0 : passing->upload->source.read(passing->upload->source.ctx, data, err);
 	if (n < 0)
 		return -1;
+	passing->ended = n == 0;
 	passing->seen += n;
 	if (passing->seen > passing->upload->size || (n == 0 && passing->seen < passing->upload->size))
 		return sl_error_set(err, SL_FAILED, "a layer has another size than was said: not %lld bytes", (long long)passing->upload->size);
@@ -303,9 +305,9 @@ static ssize_t pass(void *ctx, const void **data, struct sl_error *err)
 static int see_end(struct passing *passing, struct sl_error *err)
 {
 	const void *data;
-	ssize_t n = passing->seen < passing->upload->size ? 0 : pass(passing, &data, err);
-	if (n < 0)
-		return -1;
+	ssize_t n = pass(passing, &data, err);
+	if (n)
+		return n < 0 ? -1 : sl_error_set(err, SL_FAILED, "the registry did not take all of a layer");
 	if (!passing->hash)
 		return 0;
 	char hex[SL_SHA256_HEX + 1];

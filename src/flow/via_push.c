@@ -444,7 +444,7 @@ static int export_all(struct sl_via_push *push, struct sl_error *err)
 {
 	struct sl_load *load = push->load;
 	for (int pass = 1; needs_export(push); pass++) {
-		size_t before = load->nodes[0].n_wanted;
+		size_t before = load->nodes[0].layers_sent;
 		struct sl_error why = SL_ERROR_INIT;
 		if (sl_load_open_exporter(load, &why) < 0) {
 			if (err)
@@ -458,7 +458,7 @@ static int export_all(struct sl_via_push *push, struct sl_error *err)
 		if (rc < 0 && why.status == SL_OK)
 			sl_error_set(&why, SL_FAILED, "the export failed");
 		bool next = rc < 0 && push->source_failed && !sl_cancelled(load->cancel) && pass < PASSES_MAX;
-		if (rc == 0 && load->nodes[0].n_wanted && load->nodes[0].n_wanted == before)
+		if (rc == 0 && load->nodes[0].n_wanted && load->nodes[0].layers_sent == before)
 			rc = sl_error_set(&why, SL_FAILED, "the export did not contain layer %s", load->nodes[0].wanted[0].text);
 		else if (rc == 0 && pass == PASSES_MAX && needs_export(push))
 			rc = sl_error_set(&why, SL_FAILED, "the export does not contain all of the images");

@@ -23,7 +23,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def body(self):
-        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        data = b""
+        while size := int(self.rfile.readline(), 16):
+            data += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return data
 
     def answer(self, status, data, **headers):
         self.send_response(status)
@@ -50,7 +57,9 @@ class Door(Handler):
         connection = http.client.HTTPConnection("127.0.0.1", int(upstream))
         connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
-            connection.putheader(name, value)
+            if name.lower() not in ("transfer-encoding", "content-length"):
+                connection.putheader(name, value)
+        connection.putheader("Content-Length", str(len(data)))
         connection.endheaders(data)
         response = connection.getresponse()
         content = response.read()
