@@ -16,6 +16,7 @@
 
 #define PATHS_MAX 5000 /* remembered; beyond, changes are only counted */
 #define PATHS_TOLD 20  /* to programs */
+#define PATHS_SEEN 200 /* what a command is run for: more is no process that it left behind */
 
 struct path {
 	char *text;
@@ -150,6 +151,8 @@ static void tell(const char *path, enum sl_watch_change change, void *ctx)
 		shown = root->dir;
 	if (changes->running && full && !sl_written_is_edit(&changes->written, root, path, full, change == SL_WATCH_CREATED))
 		return;
+	if (!changes->running && full && change != SL_WATCH_ALL && sl_written_is_as_left(&changes->written, full))
+		return;
 	mark(subject, shown, change);
 }
 
@@ -275,6 +278,17 @@ static struct subject *subject_of(const struct sl_up_changes *changes, const str
 	return &changes->subjects[changes->n_subjects - 1];
 }
 
+static void see(struct sl_up_changes *changes, const struct subject *subject)
+{
+	for (size_t i = 0; subject->commands && subject->taken.n <= PATHS_SEEN && i < subject->taken.n; i++) {
+		sl_autofree char *full = NULL;
+		if (asprintf(&full, "./%s", subject->taken.items[i].text) < 0)
+			full = NULL;
+		else
+			sl_written_see(&changes->written, full);
+	}
+}
+
 static void put_why(const struct sl_up_changes *changes, struct sl_buf *why)
 {
 	for (size_t i = 0; i < changes->n_subjects; i++) {
@@ -301,6 +315,7 @@ void sl_up_changes_begin(struct sl_up_changes *changes, struct sl_up *up, struct
 		subject->stale = subject->stale || is_changed(&subject->fresh);
 		subject->taken = subject->fresh;
 		subject->fresh = (struct paths){ 0 };
+		see(changes, subject);
 	}
 	for (size_t i = 0; i < up->n_builds; i++)
 		up->builds[i].needless = !subject_of(changes, &up->builds[i])->stale;

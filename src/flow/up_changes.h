@@ -15,7 +15,7 @@
  * A command may write where it is watched, and nobody tells whose hand it was.  So: a
  * file that was there and that no earlier run of it wrote is an edit, which supersedes
  * it.  All others are compared, by content, with what the run before left.  What differs
- * costs one more round, never two in a row (flow/up_changes.c).
+ * costs one more round, never two in a row (flow/up_written.h has it in full).
  */
 
 #include "flow/up.h"

@@ -80,6 +80,14 @@ static enum sl_watch_answer ask_context(const struct sl_root *root, const char *
 	       SL_WATCH_PASS : SL_WATCH_SKIP;
 }
 
+static size_t depth_of(const char *path)
+{
+	size_t n = 0;
+	for (; *path; path++)
+		n += *path == '/';
+	return n;
+}
+
 /* A pattern of -f stands for files, and for directories with manifests in them. */
 static enum sl_watch_answer ask_pattern(const struct sl_root *root, const char *path, bool directory)
 {
@@ -90,9 +98,12 @@ static enum sl_watch_answer ask_pattern(const struct sl_root *root, const char *
 	char *slash = strrchr(parent, '/');
 	if (slash)
 		*slash = '\0';
-	if (!directory && fnmatch(root->name, full, FNM_PATHNAME | FNM_PERIOD) == 0)
+	bool matches = fnmatch(root->name, full, FNM_PATHNAME | FNM_PERIOD) == 0;
+	if (directory)
+		return depth_of(full) < depth_of(root->name) || matches ? SL_WATCH_PASS : SL_WATCH_SKIP;
+	if (matches)
 		return SL_WATCH_TAKE;
-	if (!directory && slash && is_manifest(path) && fnmatch(root->name, parent, FNM_PATHNAME | FNM_PERIOD) == 0)
+	if (slash && is_manifest(path) && fnmatch(root->name, parent, FNM_PATHNAME | FNM_PERIOD) == 0)
 		return SL_WATCH_TAKE;
 	return SL_WATCH_PASS;
 }

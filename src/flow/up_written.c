@@ -14,12 +14,17 @@
 #include "base/sha256.h"
 
 #define HASHED_MAX ((off_t)64 << 20) /* of a larger file size and time have to do */
+#define OWN_RUNS 2 /* in a row that change a file make it the command's own */
 #define STATE_MAX (SL_SHA256_HEX + 40)
 
 struct sl_written_file {
 	char *full;
-	char state[STATE_MAX]; /* what it was when the last run was over; "" not there */
-	bool edit; /* it ended the run before: not known whose it is */
+	char state[STATE_MAX]; /* what it was when the last run was over, or began; "" not there */
+	bool by_run; /* one has changed it */
+	unsigned runs; /* in a row, up to the last one, that have changed it */
+	bool edit;   /* it ended the run before: not known whose it is */
+	bool again;  /* the last run has changed it */
+	bool seen;   /* it had changed when a run began */
 };
 
 struct sl_written_note {
@@ -99,11 +104,12 @@ bool sl_written_is_edit(struct sl_written *written, struct sl_root *root, const 
 	bool noted = false;
 	for (size_t i = 0; !noted && i < written->n_notes; i++)
 		noted = !strcmp(written->notes[i].full, full);
-	struct sl_written_file *file = NULL;
-	if (written->ran && *path && !created && !noted && !find(written, full))
-		file = add_file(written, full);
-	if (file) {
-		file->edit = true;
+	struct sl_written_file *file = find(written, full);
+	if (written->ran && *path && !created && !noted && !(file && (file->by_run || file->edit))) {
+		if (!file)
+			file = add_file(written, full);
+		if (file)
+			file->edit = true;
 		return true;
 	}
 	add_note(written, root, path, full, created);
@@ -138,6 +144,27 @@ static void read_state(const char *full, char state[STATE_MAX])
 	sl_sha256_free(hash);
 }
 
+void sl_written_see(struct sl_written *written, const char *full)
+{
+	struct sl_written_file *file = find(written, full);
+	if (!file)
+		file = add_file(written, full);
+	if (!file)
+		return;
+	file->seen = true;
+	read_state(full, file->state);
+}
+
+bool sl_written_is_as_left(const struct sl_written *written, const char *full)
+{
+	const struct sl_written_file *file = find(written, full);
+	char state[STATE_MAX];
+	if (!file || file->edit)
+		return false;
+	read_state(full, state);
+	return !strcmp(file->state, state);
+}
+
 /* Whether what the note is of differs from what the run before left.  Of a whole tree
  * nobody can tell. */
 static bool differs_from_last(const struct sl_written *written, const struct sl_written_note *note)
@@ -146,6 +173,8 @@ static bool differs_from_last(const struct sl_written *written, const struct sl_
 	char state[STATE_MAX];
 	if (!*note->path)
 		return true;
+	if (file && file->runs >= OWN_RUNS)
+		return false;
 	read_state(note->full, state);
 	return file ? strcmp(file->state, state) != 0 : *state && (written->ran || !note->created);
 }
@@ -160,15 +189,20 @@ static void learn(struct sl_written *written)
 			file = add_file(written, written->notes[i].full);
 		if (!file)
 			continue;
-		file->edit = false;
+		file->by_run = file->again = true;
+		if (!written->ran && written->notes[i].created)
+			file->runs = OWN_RUNS;
 		read_state(file->full, file->state);
 	}
 	size_t kept = 0;
 	for (size_t i = 0; i < written->n_files; i++) {
-		if (written->files[i].edit)
-			free(written->files[i].full);
+		struct sl_written_file *file = &written->files[i];
+		file->runs = file->again ? file->runs + 1 : 0;
+		file->edit = file->again = false;
+		if (!file->by_run && !file->seen)
+			free(file->full);
 		else
-			written->files[kept++] = written->files[i];
+			written->files[kept++] = *file;
 	}
 	written->n_files = kept;
 }

@@ -333,14 +333,27 @@ ends() {
 	says "$NAME two"
 }
 
-@test "what a command always makes the same costs no round at all" {
-	printf '#!/bin/sh\nmkdir -p made && cp src/* made/ && exec docker build -q -t %s made\n' "$APP" >build.sh
+@test "what a command makes anew each time costs no round at all" {
+	printf '#!/bin/sh\nmkdir -p made && cp src/* made/ && date +%%N >stamp && exec docker build -q -t %s made\n' "$APP" >build.sh
 	chmod +x build.sh
 	watch -f app.yaml --build-command "$APP=./build.sh"
 	only_rounds 1
 	echo "$NAME two" >src/text
-	rounds 2
+	only_rounds 2
 	says "$NAME two"
+	echo "$NAME three" >src/text
+	only_rounds 3
+	says "$NAME three"
+	ends INT 130
+}
+
+@test "a process that a command leaves behind does not start it for ever by writing the same" {
+	printf '#!/bin/sh\n(sleep 1; echo late >late) >/dev/null 2>&1 &\nexec docker build -q -t %s src\n' "$APP" >build.sh
+	chmod +x build.sh
+	watch -f app.yaml --build-command "$APP=./build.sh"
+	rounds 1
+	sleep 6
+	[ "$(wc -l <out)" -le 2 ]
 	ends INT 130
 }
 
@@ -448,10 +461,10 @@ ends() {
 	build_image "$APP" src
 	watch -q -f app.yaml --build-command "$APP=true"
 	rounds 1
-	for i in $(seq 2 6); do touch src/text; rounds "$i"; done
+	for i in $(seq 2 6); do echo "$i" >src/text; rounds "$i"; done
 	fds=$(ls "/proc/$PID/fd" | wc -l)
 	rss=$(awk '/VmRSS/ { print $2 }' "/proc/$PID/status")
-	for i in $(seq 7 56); do touch src/text; rounds "$i"; done
+	for i in $(seq 7 56); do echo "$i" >src/text; rounds "$i"; done
 	echo "descriptors $fds $(ls "/proc/$PID/fd" | wc -l), kB $rss $(awk '/VmRSS/ { print $2 }' "/proc/$PID/status")"
 	[ "$(ls "/proc/$PID/fd" | wc -l)" = "$fds" ]
 	[ "$(awk '/VmRSS/ { print $2 }' "/proc/$PID/status")" -lt $((rss + ${ASAN_SLACK:-2000})) ]

@@ -161,15 +161,28 @@ static void what_is_made_the_same_again_costs_nothing(void **state)
 	assert_over(scene, "", false);
 }
 
-static void what_differs_each_time_costs_one_more_and_never_two_in_a_row(void **state)
+static void what_differs_each_time_costs_one_more_and_then_nothing(void **state)
+{
+	struct scene *scene = *state;
+	for (int i = 0; i < 6; i++) {
+		sl_written_begin(&scene->written);
+		assert_false(happens(scene, "old", i % 3 == 0 ? "a" : i % 3 == 1 ? "b" : "c", false));
+		assert_over(scene, i < 2 ? "old" : "", i == 0);
+	}
+}
+
+static void what_the_first_run_made_is_the_commands_own_until_a_run_leaves_it_alone(void **state)
 {
 	struct scene *scene = *state;
 	first_run(scene);
-	for (int i = 0; i < 6; i++) {
-		sl_written_begin(&scene->written);
-		assert_false(happens(scene, "made", i % 3 == 0 ? "a" : i % 3 == 1 ? "b" : "c", false));
-		assert_over(scene, "made", i % 2 == 0);
-	}
+	sl_written_begin(&scene->written);
+	assert_false(happens(scene, "made", "2", false));
+	assert_over(scene, "", false);
+	sl_written_begin(&scene->written);
+	assert_over(scene, "", false);
+	sl_written_begin(&scene->written);
+	assert_false(happens(scene, "made", "3", false));
+	assert_over(scene, "made", true);
 }
 
 static void a_file_that_comes_and_goes_is_none(void **state)
@@ -196,6 +209,8 @@ static void what_a_superseded_run_noted_is_compared_by_the_next(void **state)
 	struct scene *scene = *state;
 	first_run(scene);
 	sl_written_begin(&scene->written);
+	assert_over(scene, "", false); /* "made" is left alone */
+	sl_written_begin(&scene->written);
 	assert_false(happens(scene, "made", "edited by hand", false));
 	assert_true(happens(scene, "source", "2", false));
 	sl_written_begin(&scene->written);
@@ -214,6 +229,33 @@ static void a_lost_count_costs_one_more(void **state)
 	assert_over(scene, "", false);
 }
 
+static void what_is_as_a_run_left_it_is_no_change_afterwards(void **state)
+{
+	struct scene *scene = *state;
+	first_run(scene);
+	put(scene, "made", "1");
+	assert_true(sl_written_is_as_left(&scene->written, at(scene, "made")));
+	put(scene, "made", "2");
+	assert_false(sl_written_is_as_left(&scene->written, at(scene, "made")));
+	assert_false(sl_written_is_as_left(&scene->written, at(scene, "source")));
+}
+
+static void what_a_run_began_with_is_no_change_when_it_is_written_again_and_an_edit_when_it_differs(void **state)
+{
+	struct scene *scene = *state;
+	first_run(scene);
+	put(scene, "source", "2");
+	sl_written_see(&scene->written, at(scene, "source"));
+	sl_written_begin(&scene->written);
+	assert_over(scene, "", false);
+	put(scene, "source", "2");
+	assert_true(sl_written_is_as_left(&scene->written, at(scene, "source")));
+	put(scene, "source", "3");
+	assert_false(sl_written_is_as_left(&scene->written, at(scene, "source")));
+	sl_written_begin(&scene->written);
+	assert_true(happens(scene, "source", "4", false));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -226,11 +268,14 @@ int main(void)
 		TEST(a_source_saved_in_two_runs_in_a_row_is_not_lost),
 		TEST(an_old_file_that_a_later_run_writes_ends_one_run_only),
 		TEST(what_is_made_the_same_again_costs_nothing),
-		TEST(what_differs_each_time_costs_one_more_and_never_two_in_a_row),
+		TEST(what_differs_each_time_costs_one_more_and_then_nothing),
+		TEST(what_the_first_run_made_is_the_commands_own_until_a_run_leaves_it_alone),
 		TEST(a_file_that_comes_and_goes_is_none),
 		TEST(a_file_that_comes_while_a_later_run_is_on_costs_one_more),
 		TEST(what_a_superseded_run_noted_is_compared_by_the_next),
 		TEST(a_lost_count_costs_one_more),
+		TEST(what_is_as_a_run_left_it_is_no_change_afterwards),
+		TEST(what_a_run_began_with_is_no_change_when_it_is_written_again_and_an_edit_when_it_differs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
