@@ -30,6 +30,7 @@ for l in "${libraries[@]}"; do
 done
 if [ "$want" != build ]; then
 	type -P kubectl >/dev/null || missing+=(kubernetes-client)
+	/usr/bin/python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml)
 	# clang's sanitizers and libFuzzer
 	[ -n "$(find /usr/lib -name 'libclang_rt.asan-x86_64.a' -print -quit 2>/dev/null)" ] || missing+=("libclang-rt-dev")
 fi
