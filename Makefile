@@ -164,6 +164,10 @@ demo: ## build, bring up a throwaway cluster, load, apply, and fetch what was co
 bench: ## compare with kind, a registry and a pipe; writes build/bench.{json,md,svg}
 	@tests/bench/run.sh
 
+.PHONY: bench-rewrite
+bench-rewrite: $(O)/sidelift ## MB/s of rewrite, over manifests of other projects and large made-up ones
+	@/usr/bin/python3 tests/integration/helpers/corpus.py fetch && /usr/bin/python3 tests/bench/rewrite.py $(O)/sidelift
+
 .PHONY: deps
 deps: ## install what building needs (Debian)
 	@scripts/install-deps.sh build

@@ -25,6 +25,16 @@ struct part {
 	bool after_object;  /* the last document was a {...}: another may follow it */
 };
 
+/* What all parts of a text have in common. */
+struct reader {
+	struct sl_yaml_builder *builder;
+	const char *name;
+	bool cuts; /* a parser may get a JSON object alone: it would read 16 KiB ahead */
+	bool cut;  /* one did */
+};
+
+#define OBJECT_MAX ((size_t)16 << 10) /* bytes of an object that is given alone */
+
 struct place {
 	size_t byte; /* in the whole text */
 	unsigned line, column;
@@ -187,8 +197,7 @@ static int add_event(struct sl_yaml_builder *builder, struct part *part, const y
 /* Read documents of @part from its start.  Returns 0 at its end, whose line is
  * that of @part then; 1 at a '{' that follows the '}' of a document, with *@rest
  * its byte; -1 on failure. */
-static int read_documents(struct sl_yaml_builder *builder, const char *name, struct part *part, size_t *rest,
-			  struct sl_error *err)
+static int read_documents(const struct reader *reader, struct part *part, size_t *rest, struct sl_error *err)
 {
 	yaml_parser_t parser;
 	if (!yaml_parser_initialize(&parser))
@@ -200,14 +209,14 @@ static int read_documents(struct sl_yaml_builder *builder, const char *name, str
 		yaml_event_t event;
 		if (yaml_parser_parse(&parser, &event)) {
 			done = event.type == YAML_STREAM_END_EVENT;
-			result = add_event(builder, part, &event, err);
+			result = add_event(reader->builder, part, &event, err);
 			yaml_event_delete(&event);
 			continue;
 		}
 		*rest = byte_of(part, parser.problem_mark.index);
 		bool object = part->after_object && parser.error == YAML_PARSER_ERROR && *rest < part->len &&
 			      part->text[*rest] == '{' && !strcmp(parser.problem, "did not find expected <document start>");
-		result = object ? 1 : fail_parser(name, part, &parser, err);
+		result = object ? 1 : fail_parser(reader->name, part, &parser, err);
 	}
 	if (!result)
 		part->line += parser.mark.line;
@@ -223,10 +232,52 @@ static bool is_ascii(const char *text, size_t len)
 	return true;
 }
 
+/* The length of the object that @text begins with, by JSON's rules; 0 unless it is
+ * small and another one follows it. */
+static size_t object_length(const char *text, size_t len)
+{
+	size_t depth = 0, i = 0;
+	for (bool quoted = false; i < len && i < OBJECT_MAX; i++) {
+		if (text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			quoted = !quoted;
+		else if (!quoted && text[i] == '{')
+			depth++;
+		else if (!quoted && text[i] == '}' && --depth == 0)
+			break;
+		if (!depth)
+			return 0;
+	}
+	if (i >= len || i >= OBJECT_MAX)
+		return 0;
+	size_t length = ++i;
+	while (i < len && strchr(" \t\r\n", text[i]) && text[i])
+		i++;
+	return i < len && text[i] == '{' ? length : 0;
+}
+
+/* As read_documents(), whose parser gets no more than the object that comes first,
+ * if one does.  What follows that is the '{' at which it would have ended. */
+static int read_object(struct reader *reader, struct part *part, size_t *rest, struct sl_error *err)
+{
+	size_t length = reader->cuts ? object_length(part->text, part->len) : 0;
+	if (!length)
+		return read_documents(reader, part, rest, err);
+	struct part alone = *part;
+	alone.len = length;
+	reader->cut = true;
+	int result = read_documents(reader, &alone, rest, err);
+	if (result)
+		return result;
+	*rest = (size_t)((const char *)memchr(part->text + length, '{', part->len - length) - part->text);
+	return 1;
+}
+
 /* Read the bytes from @start to @end of the whole @text, which are *@line lines
  * down; *@line is that of @end afterwards. */
-static int read_part(struct sl_yaml_builder *builder, const char *name, const char *text, size_t start, size_t end,
-		     size_t *line, struct sl_error *err)
+static int read_part(struct reader *reader, const char *text, size_t start, size_t end, size_t *line,
+		     struct sl_error *err)
 {
 	if (end - start >= 3 && !memcmp(text + start, "\xef\xbb\xbf", 3))
 		start += 3;
@@ -234,14 +285,14 @@ static int read_part(struct sl_yaml_builder *builder, const char *name, const ch
 	part.ascii = is_ascii(part.text, part.len);
 	for (size_t objects = 1;; objects++) {
 		size_t rest = 0;
-		int result = read_documents(builder, name, &part, &rest, err);
+		int result = read_object(reader, &part, &rest, err);
 		*line = part.line;
 		if (result <= 0)
 			return result;
 		walk(part.text, part.text + rest, &part.line, &part.column);
 		if (objects == SL_YAML_MAX_OBJECTS)
-			return sl_error_set(err, SL_FAILED, "%s:%zu:%zu: more than %d objects without '---' between them", name,
-					    part.line + 1, part.column + 1, SL_YAML_MAX_OBJECTS);
+			return sl_error_set(err, SL_FAILED, "%s:%zu:%zu: more than %d objects without '---' between them",
+					    reader->name, part.line + 1, part.column + 1, SL_YAML_MAX_OBJECTS);
 		part.text += rest;
 		part.len -= rest;
 		part.offset += rest;
@@ -261,8 +312,7 @@ static int is_separator(const char *p, const char *end)
 	return p == end || *p == '#' ? 1 : -1;
 }
 
-static int read_stream(struct sl_yaml_builder *builder, const char *name, const char *text, size_t len,
-		       struct sl_error *err)
+static int read_stream(struct reader *reader, const char *text, size_t len, struct sl_error *err)
 {
 	size_t part = 0, line = 0; /* where the part that is being collected begins */
 	for (size_t at = 0, next; at < len; at = next) {
@@ -271,15 +321,15 @@ static int read_stream(struct sl_yaml_builder *builder, const char *name, const 
 		int separator = is_separator(text + at, text + next);
 		if (!separator)
 			continue;
-		if (at > part && read_part(builder, name, text, part, at, &line, err) < 0)
+		if (at > part && read_part(reader, text, part, at, &line, err) < 0)
 			return -1;
 		if (separator < 0)
-			return fail_at(name, line, 0, "only a comment may stand beside '---'", err);
+			return fail_at(reader->name, line, 0, "only a comment may stand beside '---'", err);
 		size_t column = 0;
 		walk(text + at, text + next, &line, &column);
 		part = next;
 	}
-	return len > part ? read_part(builder, name, text, part, len, &line, err) : 0;
+	return len > part ? read_part(reader, text, part, len, &line, err) : 0;
 }
 
 static bool is_surrogate(const char *p, const char *end, const char *third)
@@ -315,22 +365,35 @@ static char *without_surrogates(const char *text, size_t len, bool *found)
 	return copy;
 }
 
+/* As sl_yaml_parse(); @cuts as in struct reader, and *@cut tells whether it happened. */
+static struct sl_yaml *parse(const char *text, size_t len, const char *name, bool cuts, bool *cut, struct sl_error *err)
+{
+	struct reader reader = { .builder = sl_yaml_builder_new(name), .name = name, .cuts = cuts };
+	struct sl_yaml *yaml = NULL;
+	if (!reader.builder)
+		sl_error_nomem(err);
+	else if (read_stream(&reader, text, len, err) == 0)
+		yaml = sl_yaml_builder_steal(reader.builder);
+	sl_yaml_builder_free(reader.builder);
+	*cut = reader.cut;
+	return yaml;
+}
+
 struct sl_yaml *sl_yaml_parse(const char *text, size_t len, const char *name, struct sl_error *err)
 {
 	if (len >= 2 && (!memcmp(text, "\xff\xfe", 2) || !memcmp(text, "\xfe\xff", 2))) {
 		fail_at(name, 0, 0, "UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)", err);
 		return NULL;
 	}
-	bool masked;
+	bool masked, cut;
 	sl_autofree char *copy = without_surrogates(text, len, &masked);
-	struct sl_yaml_builder *builder = masked && !copy ? NULL : sl_yaml_builder_new(name);
-	if (!builder) {
+	if (masked && !copy) {
 		sl_error_nomem(err);
 		return NULL;
 	}
-	struct sl_yaml *yaml = NULL;
-	if (read_stream(builder, name, copy ? copy : text, len, err) == 0)
-		yaml = sl_yaml_builder_steal(builder);
-	sl_yaml_builder_free(builder);
-	return yaml;
+	if (copy)
+		text = copy;
+	struct sl_yaml *yaml = parse(text, len, name, true, &cut, err);
+	/* what is no JSON may have been cut in the middle */
+	return !yaml && cut ? parse(text, len, name, false, &cut, err) : yaml;
 }

@@ -14,16 +14,21 @@ static const struct sl_yaml_node *scalar(const struct sl_yaml_node *node)
 	return node && node->kind == SL_YAML_SCALAR ? node : NULL;
 }
 
-bool sl_yaml_is(const struct sl_yaml_node *node, const char *text)
+static bool has_text(const struct sl_yaml_node *node, const char *text, size_t len)
 {
 	node = scalar(node);
-	return node && !strcmp(node->text, text) && node->len == strlen(text); /* a text may hold a NUL */
+	return node && node->len == len && !memcmp(node->text, text, len); /* a text may hold a NUL */
+}
+
+bool sl_yaml_is(const struct sl_yaml_node *node, const char *text)
+{
+	return has_text(node, text, strlen(text));
 }
 
 bool sl_yaml_is_merge(const struct sl_yaml_node *key)
 {
 	/* go-yaml looks at the key as it is written: an alias never merges */
-	if (key->kind != SL_YAML_SCALAR || !sl_yaml_is(key, "<<"))
+	if (key->kind != SL_YAML_SCALAR || key->len != 2 || memcmp(key->text, "<<", 2) != 0)
 		return false;
 	return key->tag ? !strcmp(key->tag, SL_YAML_TAG("merge")) : key->style == SL_YAML_PLAIN;
 }
@@ -48,13 +53,14 @@ const struct sl_yaml_node *sl_yaml_get(const struct sl_yaml_node *map, const cha
 	map = sl_yaml_resolve(map);
 	if (!map || map->kind != SL_YAML_MAP)
 		return NULL;
+	size_t len = strlen(key);
 	for (size_t i = map->n; i-- > 0;) {
 		const struct sl_yaml_node *value = map->items[2 * i + 1];
 		if (sl_yaml_is_merge(map->items[2 * i])) {
 			const struct sl_yaml_node *found = get_merged(value, key);
 			if (found)
 				return found;
-		} else if (sl_yaml_is(map->items[2 * i], key)) {
+		} else if (has_text(map->items[2 * i], key, len)) {
 			return sl_yaml_resolve(value);
 		}
 	}

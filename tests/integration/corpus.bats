@@ -76,6 +76,13 @@ count() { jq "$1" "$OUT/counts.json"; }
 	[ "$(count .templates)" -ge 40 ]
 }
 
+@test "8 MB/s or more are rewritten, both parses included" {
+	run "$python" "$ROOT/tests/bench/rewrite.py" "$SIDELIFT" 8
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ "$output" = *"corpus "*"a long ConfigMap "* ]]
+}
+
 @test "nothing else was wrong" {
 	[ ! -s "$OUT/wrong" ]
 }

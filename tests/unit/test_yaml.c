@@ -211,6 +211,21 @@ static void concatenated_json_objects_are_documents(void **state)
 	assert_refused("a: b\n{\"a\": 1}", "f.yaml:");
 }
 
+static void what_looks_like_the_end_of_an_object_is_none(void **state)
+{
+	/* by JSON's rules a string begins at "x, and the object ends within YAML's */
+	sl_autoyaml struct sl_yaml *yaml = parse("{a:\"x, b: \"} {\", c: d}");
+	assert_int_equal(sl_yaml_documents(yaml), 1);
+	assert_string_equal(sl_yaml_str(sl_yaml_get(sl_yaml_root(yaml, 0), "b")), "} {");
+	sl_autoyaml struct sl_yaml *quoted = parse("{a: '} {', b: c}\n{a: '\"'}{\"b\": \"\\\"}{\"}");
+	assert_int_equal(sl_yaml_documents(quoted), 3);
+	assert_string_equal(sl_yaml_str(sl_yaml_get(sl_yaml_root(quoted, 0), "a")), "} {");
+	assert_string_equal(sl_yaml_str(sl_yaml_get(sl_yaml_root(quoted, 1), "a")), "\"");
+	assert_string_equal(sl_yaml_str(sl_yaml_get(sl_yaml_root(quoted, 2), "b")), "\"}{");
+	assert_refused("{\"a\": 1}\n{\"a\": 1 2}\n{\"a\": b: c}", "f.yaml:3:8: ");
+	assert_refused("{\"a\": 1}}{\"a\": 1}", "f.yaml:1:9: ");
+}
+
 static void escaped_surrogates_are_read(void **state)
 {
 	sl_autoyaml struct sl_yaml *yaml = parse("{\"a\": \"\\ud83d\\ude00\", \"b\": \"x\\\\ud83d\"}");
@@ -348,6 +363,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_no_document),
 		cmocka_unit_test(content_beside_three_hyphens_is_refused),
 		cmocka_unit_test(concatenated_json_objects_are_documents),
+		cmocka_unit_test(what_looks_like_the_end_of_an_object_is_none),
 		cmocka_unit_test(escaped_surrogates_are_read),
 		cmocka_unit_test(null_is_not_text),
 		cmocka_unit_test(string_is_what_yaml_1_1_does_not_type),
