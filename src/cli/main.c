@@ -133,7 +133,9 @@ static void print_help(void)
 
 static void print_command_help(const struct sl_command *command)
 {
-	printf("Usage: sidelift %s %s\n\n%s\n\nOptions:\n", command->name, command->usage, command->help);
+	printf("Usage: sidelift %s%s%s\n\n%s\n", command->name, *command->usage ? " " : "", command->usage, command->help);
+	if (command->n_options)
+		printf("\nOptions:\n");
 	sl_options_help(command->options, command->n_options);
 	printf("\nGlobal options:\n");
 	sl_options_help(global_options, N_GLOBAL);
