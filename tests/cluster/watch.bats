@@ -406,7 +406,8 @@ ends() {
 	for _ in $(seq 50); do [ ! -S engine.sock ] || break; sleep 0.1; done
 	DOCKER_HOST=unix://$PWD/engine.sock watch_app
 	rounds 1
-	kill "$door" && rm engine.sock
+	kill "$door"
+	rm -f engine.sock
 	echo "$NAME two" >src/text
 	rounds 2
 	[[ "$(line 2)" = *"(text): failed after"* ]]
