@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# build.sh [kind|SUITE...|all]: what the bed is made of, once; cached in
+# build.sh [kind|helm|SUITE...|all]: what the bed is made of, once; cached in
 # $BED_CACHE.  From Debian's packages and Go modules only.  Cold it takes about
 # 20 minutes for all on two cores, warm a second.
 set -euo pipefail
@@ -23,14 +23,18 @@ go_build() {
 	mv "$out.tmp" "$out"
 }
 
-build_kind() {
-	[ -x "$BED_CACHE/bin/kind" ] && return
+# go_install NAME MODULE VERSION: a program of a module without replace directives
+go_install() {
+	[ ! -x "$BED_CACHE/bin/$1" ] || return 0
 	need_go
-	say "building kind $KIND_VERSION"
-	GOBIN=$BED_CACHE/bin/tmp retry 3 nice_go install -p 2 "sigs.k8s.io/kind@$KIND_VERSION"
-	mv "$BED_CACHE/bin/tmp/kind" "$BED_CACHE/bin/kind"
-	rmdir "$BED_CACHE/bin/tmp"
+	say "building $1 $3"
+	GOBIN=$BED_CACHE/bin/tmp-$1 retry 3 nice_go install -p 2 -trimpath "$2@$3"
+	mv "$BED_CACHE/bin/tmp-$1/$1" "$BED_CACHE/bin/$1"
+	rmdir "$BED_CACHE/bin/tmp-$1"
 }
+
+build_kind() { go_install kind sigs.k8s.io/kind "$KIND_VERSION"; }
+build_helm() { go_install helm helm.sh/helm/v3/cmd/helm "$HELM_VERSION"; }
 
 # k8s.io/kubernetes has replace directives, which `go install` refuses: it is
 # built from a module of our own that repeats them.
@@ -234,12 +238,14 @@ for what in "$@"; do
 	case $what in
 	all)
 		build_kind
+		build_helm
 		for suite in "${BED_SUITES[@]}"; do build_node_image "$suite"; done
 		for suite in "${BED_RUNTIMES[@]}"; do build_runtime_image "$suite"; done
 		;;
 	kind) build_kind ;;
+	helm) build_helm ;;
 	bookworm | trixie | sid | newest) build_node_image "$what" ;;
 	docker-bookworm | docker-sid | docker-sid-containerd | podman) build_runtime_image "$what" ;;
-	*) die "build kind, ${BED_SUITES[*]} ${BED_RUNTIMES[*]} or all, not '$what'" ;;
+	*) die "build kind, helm, ${BED_SUITES[*]} ${BED_RUNTIMES[*]} or all, not '$what'" ;;
 	esac
 done

@@ -8,6 +8,7 @@ export PATH=$PATH:/usr/local/go/bin:/usr/sbin:/sbin
 
 K8S_VERSION=1.33.13
 KIND_VERSION=v0.33.0
+HELM_VERSION=v3.18.6
 CONTAINERD_VERSION=v2.4.2
 BED_SUITES=(bookworm trixie sid newest) # containerd 1.6, 1.7, 2.1, and the newest of the Go modules
 BED_RUNTIMES=(docker-bookworm docker-sid docker-sid-containerd podman) # dockerd 20.10, 28, 28 with containerd's store; containers/storage
