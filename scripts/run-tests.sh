@@ -111,6 +111,7 @@ for part in "${parts[@]}"; do
 		SIDELIFT=$PWD/build/asan/sidelift bats_tests rewrite-asan tests/integration/rewrite.bats
 		SIDELIFT=$PWD/build/asan/sidelift bats_tests load-asan tests/integration/exporters.bats
 		SIDELIFT=$PWD/build/asan/sidelift bats_tests registry-asan -f 'docker with|large|several|index' tests/integration/registry.bats
+		SIDELIFT=$PWD/build/asan/sidelift bats_tests via-asan -f 'pushed once|several|archives|damaged|refuses|mounts|password|tokens|interrupted|store' tests/integration/via.bats
 		SIDELIFT=$PWD/build/asan/sidelift bats_tests refusals-asan -f 'archives|kubeconfigs|no image name|engine|CA|disk is full|keeps standing|SIGTERM' tests/integration/refusals.bats
 		;;
 	cluster)

@@ -183,6 +183,18 @@ wants_nothing_left() { ! docker images --format '{{.Repository}}' | grep "127.0.
 	[ "$(file_on_node "$NODE" "$GATEWAY:$PORT/via-third:dev" base)" = "$(hash_of "$CTX/base")" ]
 }
 
+@test "a registry that has lost a layer of what the name stands for gets it again" {
+	new_image via-app:dev 300
+	"$SIDELIFT" load -q --via "registry=$REGISTRY/lost" via-app:dev
+	layer=$(docker image inspect -f '{{index .RootFS.Layers 0}}' via-app:dev)
+	rm -r "$BATS_FILE_TMPDIR/$PORT/docker/registry/v2/repositories/lost/via-app/_layers/sha256/${layer#sha256:}"
+	via "registry=$REGISTRY/lost" -o json via-app:dev
+	[ "$status" = 0 ]
+	[ "$(field '.images[0].outcome')" = pushed ]
+	[ "$(field '.images[0].layersSent')" = 1 ]
+	pull "$NODE" "$GATEWAY:$PORT/lost/via-app:dev"
+}
+
 @test "archives: docker save, the same gzipped, and an OCI layout" {
 	new_image via-app:dev 400
 	docker save -o "$BATS_TEST_TMPDIR/app.tar" via-app:dev
