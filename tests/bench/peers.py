@@ -98,15 +98,16 @@ class Registry:
 
     def __init__(self):
         self.port = 5599
-        self.gateway = sh("docker", "network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", f"bed-{CLUSTER}").strip()
+        self.gateway = sh("docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}", NODES[0]).strip()
         config = f"{WORK}/registry.yml"
         with open(config, "w") as f:
             f.write(f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {WORK}/registry}}}}\nhttp: {{addr: ':{self.port}'}}\n")
         self.process = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def command(self, engine, tag, nodes):
-        script = ("set -e; docker tag $0 127.0.0.1:$1/$0; docker push -q 127.0.0.1:$1/$0; "
-                  "for n in $3; do env -u DOCKER_HOST docker exec $n ctr -n k8s.io images pull --plain-http $2:$1/$0 & done; wait")
+        script = ("set -e; docker tag $0 127.0.0.1:$1/$0; docker push -q 127.0.0.1:$1/$0; pulls=; "
+                  "for n in $3; do env -u DOCKER_HOST docker exec $n ctr -n k8s.io images pull --plain-http $2:$1/$0 & pulls=\"$pulls $!\"; done; "
+                  "for p in $pulls; do wait $p; done")
         return ["bash", "-c", script, tag, str(self.port), self.gateway, " ".join(nodes)]
 
     def stop(self):
