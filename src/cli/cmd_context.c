@@ -29,7 +29,7 @@ static void find_engine(struct findings *all)
 	struct sl_cli *cli = all->cli;
 	const struct sl_engine_options options = { .host = cli->docker_host, .context = cli->docker_context };
 	if (sl_engine_locate(&options, &all->location, &all->engine_error) == 0)
-		if (sl_cli_engine(cli, &all->engine_error) == 0)
+		if (sl_cli_engine(cli, &all->engine_error) == 0 && sl_engine_ask_version(&cli->engine, &all->engine_error) == 0)
 			(void)!sl_engine_identify(&cli->engine, &all->engine_error);
 }
 

@@ -23,7 +23,7 @@ struct sl_engine {
 	char api[16];         /* "/v1.41" */
 	const char *program;  /* "docker" or "podman": its command; static */
 	char *version;        /* the server's own: "20.10.24" */
-	char *architecture;   /* Go's spelling: amd64 */
+	char *architecture;   /* Go's spelling: amd64; NULL until sl_engine_ask_version() */
 	char *id;             /* of the engine itself; NULL until sl_engine_identify() */
 };
 
@@ -38,6 +38,9 @@ struct sl_engine {
 int sl_engine_open(struct sl_engine *engine, const struct sl_location *location, int64_t patience_ms,
 		   const struct sl_cancel *cancel, struct sl_error *err) SL_MUST_CHECK;
 void sl_engine_release(struct sl_engine *engine);
+
+/* Have engine->architecture filled in, and the version as the engine itself tells it. */
+int sl_engine_ask_version(struct sl_engine *engine, struct sl_error *err) SL_MUST_CHECK;
 
 /* What the engine says of image @reference: requested, name (canonical), id,
  * platform, layers, and the config's digest where the engine's ID is it.

@@ -246,6 +246,12 @@ struct sl_http_response *sl_http_open(const struct sl_endpoint *endpoint, const 
 	return response;
 }
 
+const char *sl_http_answered(const struct sl_http_response *response, const char *name)
+{
+	struct curl_header *header;
+	return curl_easy_header(response->easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK ? header->value : NULL;
+}
+
 ssize_t sl_http_read(struct sl_http_response *response, const void **data, int64_t silence_ms, struct sl_error *err)
 {
 	int64_t deadline = sl_now() + silence_ms;

@@ -55,6 +55,10 @@ struct sl_http_response *sl_http_open(const struct sl_endpoint *endpoint, const 
 				      const char *body, size_t body_len, const char *header, int64_t silence_ms,
 				      int *status, struct sl_error *err) SL_MUST_CHECK;
 
+/* The value of the answer's header @name, borrowed until the response is read from or
+ * closed; NULL: there is none. */
+const char *sl_http_answered(const struct sl_http_response *response, const char *name);
+
 /* The next bytes of the body, at *data until the next call: their number, 0 at
  * the end, -1 with @err (also when the body was cut short). */
 ssize_t sl_http_read(struct sl_http_response *response, const void **data, int64_t silence_ms,
