@@ -31,20 +31,6 @@ static const struct sl_option options[] = {
 	{ "dry-run", 0, SL_OPTION_FLAG, NULL, AT(dry_run), "say what each node (or the registry) lacks, and load nothing" },
 };
 
-/* Of @references, what the engine has; at least one. */
-int sl_cli_known_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err)
-{
-	sl_autostrv struct sl_strv missing = SL_STRV_INIT;
-	if (sl_load_known_images(load, references, &missing, err) < 0)
-		return -1;
-	for (size_t i = 0; i < missing.n; i++)
-		sl_warn("'%s' is not in the engine; it is left to the cluster", missing.items[i]);
-	if (load->n_images)
-		return 0;
-	return sl_error_set(err, SL_NOT_FOUND, "the engine at %s has none of the images that the manifests name; build them first",
-			    load->engine->endpoint.url);
-}
-
 static int prepare(struct sl_cli *cli, struct sl_load *load, const struct sl_strv *references, bool manifests, bool dry_run,
 		   struct sl_error *err)
 {
@@ -57,7 +43,7 @@ static int prepare(struct sl_cli *cli, struct sl_load *load, const struct sl_str
 	if (sl_cli_cluster(cli, err) < 0)
 		return -1;
 	load->cluster = &cli->cluster;
-	if ((load->archive ? sl_load_archive(load, err) : manifests ? sl_cli_known_images(load, references, err)
+	if ((load->archive ? sl_load_archive(load, err) : manifests ? sl_load_named_images(load, references, err)
 								    : sl_load_images(load, references, err)) < 0)
 		return -1;
 	int shared = sl_load_is_shared(load, err);

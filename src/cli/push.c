@@ -33,7 +33,7 @@ static int take_images(struct sl_cli *cli, struct sl_load *load, const struct sl
 		else if (sl_strv_add(&named, references->items[i]) < 0)
 			return sl_error_nomem(err);
 	}
-	return sl_cli_known_images(load, &named, err);
+	return sl_load_named_images(load, &named, err);
 }
 
 int sl_cli_via(struct sl_cli *cli, const char *way, struct sl_via *via, struct sl_error *err)

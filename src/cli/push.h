@@ -15,8 +15,4 @@ int sl_cli_via(struct sl_cli *cli, const char *way, struct sl_via *via, struct s
 int sl_cli_push(struct sl_cli *cli, const char *way, struct sl_load *load, const struct sl_strv *references, bool known_only, bool dry_run,
 		struct sl_error *err) SL_MUST_CHECK;
 
-/* Fill load->images with @references that the engine has; a warning for each other one,
- * SL_NOT_FOUND when it has none. */
-int sl_cli_known_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err) SL_MUST_CHECK;
-
 #endif

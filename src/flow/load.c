@@ -82,6 +82,19 @@ int sl_load_known_images(struct sl_load *load, const struct sl_strv *references,
 	return inspect(load, references, missing, err);
 }
 
+int sl_load_named_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err)
+{
+	sl_autostrv struct sl_strv missing = SL_STRV_INIT;
+	if (sl_load_known_images(load, references, &missing, err) < 0)
+		return -1;
+	for (size_t i = 0; i < missing.n; i++)
+		sl_warn("'%s' is not in the engine; it is left to the cluster", missing.items[i]);
+	if (load->n_images)
+		return 0;
+	return sl_error_set(err, SL_NOT_FOUND, "the engine at %s has none of the images that the manifests name; build them first",
+			    load->engine->endpoint.url);
+}
+
 /* Names in an archive are canonical already or short; both mean what Kubernetes
  * means by them. */
 int sl_load_name_images(struct sl_load *load, struct sl_error *err)

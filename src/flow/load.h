@@ -93,6 +93,10 @@ int sl_load_images(struct sl_load *load, const struct sl_strv *references, struc
 int sl_load_known_images(struct sl_load *load, const struct sl_strv *references, struct sl_strv *missing,
 			 struct sl_error *err) SL_MUST_CHECK;
 
+/* The same of what manifests name: a warning for each other one, SL_NOT_FOUND when the
+ * engine has none. */
+int sl_load_named_images(struct sl_load *load, const struct sl_strv *references, struct sl_error *err) SL_MUST_CHECK;
+
 /* Or: look into load->archive. */
 int sl_load_archive(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
 
