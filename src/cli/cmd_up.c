@@ -5,7 +5,6 @@
 
 #include "base/cleanup.h"
 #include "cli/cli.h"
-#include "cli/progress.h"
 #include "cli/push.h"
 #include "cli/report.h"
 #include "cli/up_run.h"
@@ -30,14 +29,6 @@ static const struct sl_option options[] = {
 };
 
 static const char *const phase_names[SL_UP_PHASES] = { "read", "build", "load", "apply", "rollout" };
-
-static void next_phase(struct sl_up_run *run, int done)
-{
-	int64_t now = sl_now();
-	run->seconds[done] = (double)(now - run->since) / 1000;
-	run->since = now;
-	run->phase = done < SL_UP_ROLLOUT ? (enum sl_up_phase)done + 1 : SL_UP_ROLLOUT;
-}
 
 /* ---- what is asked for ---- */
 
@@ -143,109 +134,7 @@ static int prepare(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *e
 	return 0;
 }
 
-/* ---- the steps ---- */
-
-static int run_push(struct sl_via_push *push, const struct sl_cli *cli, struct sl_error *err)
-{
-	if (sl_via_plan(push, false, err) < 0)
-		return -1;
-	struct sl_progress *progress = sl_progress_start(push->load, cli->quiet ? "none" : cli->progress);
-	int rc = sl_via_run(push, err);
-	sl_progress_stop(progress);
-	return rc;
-}
-
-/* Into a registry instead: a load of its own, as it has no cluster. */
-static int push(struct sl_up *up, struct sl_cli *cli, const char *way, struct sl_error *err)
-{
-	sl_autostrv struct sl_strv names = SL_STRV_INIT;
-	struct sl_load load = { .engine = up->load.engine, .cancel = up->load.cancel };
-	struct sl_via via = { 0 };
-	struct sl_via_push push = { .via = &via, .load = &load };
-	int rc = 0;
-	for (size_t i = 0; rc == 0 && i < up->load.n_images; i++)
-		rc = strchr(up->load.images[i].name, '@') ? 0 : sl_strv_add(&names, up->load.images[i].name);
-	rc = rc < 0 ? sl_error_nomem(err) : sl_load_images(&load, &names, err);
-	if (rc == 0)
-		rc = sl_cli_via(cli, way, &via, err);
-	if (rc == 0)
-		rc = run_push(&push, cli, err);
-	for (size_t i = 0; rc == 0 && i < push.n_images; i++)
-		if (sl_strv_add(&up->pushed, push.images[i].name) < 0 || sl_strv_add(&up->references, push.images[i].pod_reference) < 0)
-			rc = sl_error_nomem(err);
-	sl_via_push_release(&push);
-	sl_via_release(&via);
-	sl_load_release(&load);
-	return rc;
-}
-
-/* The guard comes before anything is sent or applied, also where there is nothing to
- * load. */
-static int load(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *err)
-{
-	struct sl_load *load = &run->up.load;
-	if (sl_up_images(&run->up, err) < 0)
-		return -1;
-	load->exports = !run->given->dry_run && !cli->cluster.shared && !run->given->via;
-	if (sl_load_open(load, err) < 0)
-		return -1;
-	if (run->given->dry_run || !load->n_images)
-		return 0;
-	if (run->given->via)
-		return push(&run->up, cli, run->given->via, err);
-	if (cli->cluster.shared)
-		return 0;
-	if (sl_load_plan(load, err) < 0)
-		return -1;
-	struct sl_progress *progress = sl_progress_start(load, cli->quiet ? "none" : cli->progress);
-	int rc = sl_load_run(load, err);
-	sl_progress_stop(progress);
-	return rc;
-}
-
-int sl_up_run_steps(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *err)
-{
-	struct sl_up *up = &run->up;
-	bool dry = run->given->dry_run;
-	run->phase = SL_UP_READ;
-	if (sl_up_read(up, err) < 0)
-		return -1;
-	next_phase(run, SL_UP_READ);
-	if (!dry && sl_up_build(up, err) < 0)
-		return -1;
-	next_phase(run, SL_UP_BUILD);
-	if (load(run, cli, err) < 0)
-		return -1;
-	next_phase(run, SL_UP_LOAD);
-	if (sl_up_mark(up, err) < 0 || sl_up_compare(up, err) < 0 || sl_up_apply(up, dry, err) < 0)
-		return -1;
-	next_phase(run, SL_UP_APPLY);
-	int rc = dry ? 0 : sl_up_wait(up, err);
-	next_phase(run, SL_UP_ROLLOUT);
-	return rc;
-}
-
 /* ---- the report ---- */
-
-bool sl_up_nothing_sent(const struct sl_load *load)
-{
-	for (size_t k = 0; k < load->n_nodes; k++)
-		if (load->nodes[k].outcome == SL_OUTCOME_LOADED)
-			return false;
-	return true;
-}
-
-json_t *sl_up_workload_json(const struct sl_up_workload *workload)
-{
-	size_t i;
-	json_t *pod, *pods = json_array();
-	json_array_foreach(workload->pods, i, pod)
-		json_array_append_new(pods, json_pack("{s:s*, s:s*}", "name", sl_json_str(json_object_get(pod, "metadata"), "name"), "node",
-						      sl_json_str(json_object_get(pod, "spec"), "nodeName")));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:b, s:o}", "kind", workload->kind, "name", workload->name, "namespace",
-			 workload->namespace, "outcome", sl_report_state(workload), "note", workload->note, "replaced", workload->replaced,
-			 "pods", pods);
-}
 
 static void print_json(const struct sl_up_run *run, const struct sl_error *failure)
 {

@@ -2,7 +2,7 @@
 #ifndef SL_CLI_UP_RUN_H
 #define SL_CLI_UP_RUN_H
 
-/* What `sidelift up` (cli/cmd_up.c) and its --watch (cli/up_watch.c) share. */
+/* What `sidelift up` (cli/cmd_up.c) and its --watch (cli/up_watch.c) do, once. */
 
 #include "cli/cli.h"
 #include "flow/up.h"
