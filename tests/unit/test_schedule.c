@@ -26,13 +26,14 @@ static void assert_goes(const char *spec, const char *where)
 	struct sl_error err = SL_ERROR_INIT;
 	sl_autoyaml struct sl_yaml *yaml = sl_yaml_parse(spec, strlen(spec), "spec", &err);
 	char got[4] = "";
+	size_t n = 0;
 	if (!yaml)
 		fail_msg("%s", err.message);
 	for (size_t i = 0; i < 3; i++) {
 		sl_autojson json_t *node = json_loads(nodes[i], 0, NULL);
 		assert_non_null(node);
 		if (sl_schedule_may_run(sl_yaml_root(yaml, 0), node))
-			strncat(got, &"pwg"[i], 1);
+			got[n++] = "pwg"[i];
 	}
 	if (strcmp(got, where) != 0)
 		fail_msg("%s: goes to '%s', not '%s'", spec, got, where);
