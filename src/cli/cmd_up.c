@@ -28,8 +28,6 @@ static const struct sl_option options[] = {
 	{ "wait", 0, SL_OPTION_TEXT, "TIME", AT(wait), "how long pods may take to be ready (default: 120s)" },
 };
 
-static const char *const phase_names[SL_UP_PHASES] = { "read", "build", "load", "apply", "rollout" };
-
 /* ---- what is asked for ---- */
 
 /* IMAGE=VALUE */
@@ -148,7 +146,7 @@ static void print_json(const struct sl_up_run *run, const struct sl_error *failu
 	for (size_t i = 0; i < up->n_workloads; i++)
 		json_array_append_new(workloads, sl_up_workload_json(&up->workloads[i]));
 	for (size_t i = 0; i < SL_UP_PHASES; i++)
-		json_object_set_new(seconds, phase_names[i], json_real(run->seconds[i]));
+		json_object_set_new(seconds, sl_up_phase_names[i], json_real(run->seconds[i]));
 	sl_autojson json_t *all = json_pack("{s:i, s:s, s:O, s:O, s:O, s:O, s:b}", "version", 1, "kind", "UpResult", "images", images,
 					    "applied", applied, "workloads", workloads, "seconds", seconds, "changed",
 					    !up->unchanged || !sl_up_nothing_sent(&up->load));
@@ -185,7 +183,7 @@ static void print_people(const struct sl_up_run *run, const struct sl_cli *cli)
 	if (up->unchanged && sl_up_nothing_sent(&up->load))
 		printf("nothing to do: the %s the images, and the cluster has the objects\n", up->pushed.n ? "registry has" : "nodes have");
 	for (size_t i = 0; i < SL_UP_PHASES; i++)
-		printf("%s%s %.2f s", i ? ", " : "", phase_names[i], run->seconds[i]);
+		printf("%s%s %.2f s", i ? ", " : "", sl_up_phase_names[i], run->seconds[i]);
 	putchar('\n');
 }
 

@@ -170,3 +170,22 @@ void sl_progress_stop(struct sl_progress *progress)
 	free(progress->nodes);
 	free(progress);
 }
+
+void sl_progress_note(const char *mode, const char *what, const char *how, double seconds)
+{
+	if (!mode)
+		mode = "auto";
+	if (!strcmp(mode, "none"))
+		return;
+	if (!strcmp(mode, "json")) {
+		sl_autojson json_t *json = json_pack("{s:s, s:s*}", "step", what, "says", how);
+		if (seconds >= 0)
+			json_object_set_new(json, "seconds", json_real(seconds));
+		json_dumpf(json, stderr, JSON_COMPACT | JSON_REAL_PRECISION(6));
+		fputc('\n', stderr);
+	} else if (how) {
+		fprintf(stderr, "%s: %s\n", what, how);
+	} else {
+		fprintf(stderr, "%s %.2f s\n", what, seconds);
+	}
+}

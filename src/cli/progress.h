@@ -18,4 +18,8 @@ struct sl_progress *sl_progress_start(const struct sl_load *load, const char *mo
 /* Show the last state and stop.  NULL is fine. */
 void sl_progress_stop(struct sl_progress *progress);
 
+/* Beside a load: that @what (a phase, a workload) has come so far, on a line of its own;
+ * @how says it in words, or @seconds how long it took (negative: it is not over). */
+void sl_progress_note(const char *mode, const char *what, const char *how, double seconds);
+
 #endif

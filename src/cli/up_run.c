@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/up_run.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -8,12 +9,30 @@
 #include "cli/push.h"
 #include "cli/report.h"
 
-static void next_phase(struct sl_up_run *run, int done)
+const char *const sl_up_phase_names[SL_UP_PHASES] = { "read", "build", "load", "apply", "rollout" };
+
+/* What took no time is not worth a line. */
+#define WORTH_A_LINE 0.01 /* seconds */
+
+static void next_phase(struct sl_up_run *run, const struct sl_cli *cli, int done)
 {
 	int64_t now = sl_now();
 	run->seconds[done] = (double)(now - run->since) / 1000;
 	run->since = now;
+	if (!run->given->watch && !cli->quiet && run->seconds[done] >= WORTH_A_LINE)
+		sl_progress_note(cli->progress, sl_up_phase_names[done], NULL, run->seconds[done]);
 	run->phase = done < SL_UP_ROLLOUT ? (enum sl_up_phase)done + 1 : SL_UP_ROLLOUT;
+}
+
+/* "Waiting for deployment \"web\" rollout to finish: 1 of 2 updated replicas are available..." */
+static void tell(void *ctx, const struct sl_up_workload *workload, const char *line)
+{
+	const struct sl_cli *cli = ctx;
+	char what[300];
+	const char *finish = strstr(line, "rollout to finish: ");
+	snprintf(what, sizeof(what), "%s '%s'", workload->kind, workload->name);
+	if (finish || strstr(line, "Waiting for "))
+		sl_progress_note(cli->progress, what, finish ? finish + strlen("rollout to finish: ") : line, -1);
 }
 
 static int run_push(struct sl_via_push *push, const struct sl_cli *cli, struct sl_error *err)
@@ -79,20 +98,24 @@ int sl_up_run_steps(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *
 	struct sl_up *up = &run->up;
 	bool dry = run->given->dry_run;
 	run->phase = SL_UP_READ;
+	if (!run->given->watch && !cli->quiet) {
+		up->tell = tell;
+		up->tell_ctx = cli;
+	}
 	if (sl_up_read(up, err) < 0)
 		return -1;
-	next_phase(run, SL_UP_READ);
+	next_phase(run, cli, SL_UP_READ);
 	if (!dry && sl_up_build(up, err) < 0)
 		return -1;
-	next_phase(run, SL_UP_BUILD);
+	next_phase(run, cli, SL_UP_BUILD);
 	if (load(run, cli, err) < 0)
 		return -1;
-	next_phase(run, SL_UP_LOAD);
+	next_phase(run, cli, SL_UP_LOAD);
 	if (sl_up_mark(up, err) < 0 || sl_up_compare(up, err) < 0 || sl_up_apply(up, dry, err) < 0)
 		return -1;
-	next_phase(run, SL_UP_APPLY);
+	next_phase(run, cli, SL_UP_APPLY);
 	int rc = dry ? 0 : sl_up_wait(up, err);
-	next_phase(run, SL_UP_ROLLOUT);
+	next_phase(run, cli, SL_UP_ROLLOUT);
 	return rc;
 }
 

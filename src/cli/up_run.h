@@ -15,6 +15,8 @@ struct sl_up_options {
 
 enum sl_up_phase { SL_UP_READ, SL_UP_BUILD, SL_UP_LOAD, SL_UP_APPLY, SL_UP_ROLLOUT, SL_UP_PHASES };
 
+extern const char *const sl_up_phase_names[SL_UP_PHASES];
+
 struct sl_up_run {
 	struct sl_up up;
 	const struct sl_up_options *given;

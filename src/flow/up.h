@@ -73,6 +73,9 @@ struct sl_up {
 	const char *policy;            /* for images that are loaded */
 	bool replace, server_side, quiet_build;
 	int64_t patience_ms;           /* for the rollout */
+	/* told what a workload's rollout waits for, when that changes; may be NULL */
+	void (*tell)(void *ctx, const struct sl_up_workload *workload, const char *line);
+	void *tell_ctx;
 	struct sl_up_changes *changes; /* that end building and waiting (flow/up_changes.h); borrowed, or NULL */
 	/* with @changes: what the manifests were when they were read last, which takes kubectl
 	 * a while; `reread` when they are something else now */

@@ -39,12 +39,17 @@ static int start_watching(struct sl_up *up, struct sl_error *err)
 
 /* What it says of the rollout: "Waiting for deployment ...: 1 of 2 updated replicas are
  * available..." */
-static void tell_progress(const struct sl_up_workload *workload, struct sl_remote *watcher)
+static void tell_progress(const struct sl_up *up, const struct sl_up_workload *workload, struct sl_remote *watcher)
 {
 	const char *end;
 	while ((end = strchr(sl_buf_text(&watcher->out), '\n'))) {
 		const char *text = sl_buf_text(&watcher->out);
-		sl_info("%s '%s': %.*s", workload->kind, workload->name, (int)(end - text), text);
+		char line[400];
+		snprintf(line, sizeof(line), "%.*s", (int)(end - text), text);
+		sl_sanitise(line);
+		sl_info("%s '%s': %s", workload->kind, workload->name, line);
+		if (up->tell)
+			up->tell(up->tell_ctx, workload, line);
 		sl_buf_drop(&watcher->out, (size_t)(end - text) + 1);
 	}
 }
@@ -59,7 +64,7 @@ static int watch(struct sl_up *up, struct sl_up_workload *workload, struct sl_er
 		*err = why;
 		return -1;
 	}
-	tell_progress(workload, watcher);
+	tell_progress(up, workload, watcher);
 	if (!watcher->ended)
 		return 0;
 	if (sl_remote_finish(watcher, &code, SL_KUBECTL_LIMIT, err) < 0)

@@ -116,6 +116,20 @@ says() {
 	[ "$(kubectl get deployment web -o jsonpath='{.spec.replicas}')" = 2 ]
 }
 
+@test "progress: each step with its time, and what the rollout waits for; as JSON; none with -q" {
+	source_line "progress"
+	manifest told >told.yaml
+	up -f told.yaml
+	[ "$status" = 0 ]
+	[[ "$stderr" =~ (^|$'\n')build\ [0-9.]+\ s$'\n'.*load\ [0-9.]+\ s$'\n'apply\ [0-9.]+\ s$'\n'"Deployment 'told': ".*" updated".*$'\n'rollout\ [0-9.]+\ s ]]
+	run --separate-stderr "$SIDELIFT" up --progress json -f told.yaml
+	[ "$(grep -v '"node"' <<<"$stderr" | jq -r 'select(.seconds >= 0) | .step' | paste -sd' ')" = "read load apply rollout" ]
+	run --separate-stderr "$SIDELIFT" up -q -f told.yaml
+	[ "$status" = 0 ]
+	[ -z "$output$stderr" ]
+	kubectl delete deployment told >/dev/null
+}
+
 @test "a program that ends again and again: its last words, not a timeout" {
 	source_line "cannot open the flux file" 7
 	manifest crash 'replicas: 1' >crash.yaml
