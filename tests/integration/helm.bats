@@ -146,7 +146,7 @@ policies() {
 
 @test "when it fails, Helm fails, and says why" {
 	PATH=$(dirname "$SIDELIFT"):$PATH
-	run env KUBECONFIG=/nonexistent helm template x app $(documented)
+	run env SIDELIFT_KUBE_CONTEXT=nonexistent helm template x app $(documented)
 	[ "$status" = 1 ]
 	[[ "$output" == *"no --image, and which images were side-loaded is not known"* ]]
 	[[ "$output" != *"kind: Deployment"* ]]
