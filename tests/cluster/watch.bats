@@ -480,7 +480,10 @@ ends() {
 	: >out
 	setsid make watch SIDELIFT="$SIDELIFT" >out 2>err 3>&- &
 	PID=$!
-	rounds 2 # the first line is make's
+	for _ in $(seq 600); do # make prints lines of its own, more of them below another make
+		! grep -q '^round 1: ' out || break
+		sleep 0.1
+	done
 	says "$NAME one"
 	kill -INT -- "-$PID"
 	wait "$PID" || true
