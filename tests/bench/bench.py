@@ -5,9 +5,9 @@ is run for all of them, in turn; quoted are medians.  The figures of a run belon
 together; single ones say little on a shared machine.
 
 Environment: BENCH_MB (1500), BENCH_RUNS (3), BENCH_GROWTH (100,500,1500,5000, in MB;
-empty: none), BENCH_ONLY (engines whose name contains it), BENCH_STORE and BENCH_GRAPH
-(addresses of docker 28), BENCH_LOOP (the kubeconfig of a real cluster for the inner loop;
-empty: none)."""
+empty: none), BENCH_PARTS (root,loop,growth,store,graph: which, in which order), BENCH_STORE
+and BENCH_GRAPH (addresses of docker 28), BENCH_LOOP (the kubeconfig of a real cluster for
+the inner loop), BENCH_ADD (not empty: add to the rows that build/bench.json has)."""
 import hashlib
 import io
 import json
@@ -27,6 +27,7 @@ from peers import NODES, WORK, Engine, Image, disk, floor, kind, median, node_sh
 
 MB = int(os.environ.get("BENCH_MB", "1500"))
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
+PARTS = os.environ.get("BENCH_PARTS", "root,loop,growth,store,graph").split(",")
 GROWTH = [int(x) for x in os.environ.get("BENCH_GROWTH", "100,500,1500,5000").split(",") if x]
 FILES = 20000 * MB // 1500
 ROWS = []
@@ -243,6 +244,23 @@ def fill_node(node, count):
         subprocess.run(["docker", "exec", "-i", node, "ctr", "-n", "k8s.io", "images", "import", "-"], stdin=f, check=True, stdout=subprocess.DEVNULL)
 
 
+def with_engine(part, engines, image, registry):
+    engine = engines[part]
+    image.build(engine)
+    first_loads(engine, image)
+    reloads(engine, image, registry)
+    unchanged(engine, image)
+    if part == "root":
+        reloads(engines["user"], image, None, with_kind=False)
+        small(engine)
+        hundred_layers(engine)
+        ten_images(engine)
+    if part == "store":
+        provenance(engine)
+        small(engine)
+    engine.docker("rmi", "-f", image.tag)
+
+
 def main():
     engines = {
         "root": Engine("docker 20.10 overlay2"),
@@ -250,34 +268,19 @@ def main():
         "graph": Engine("docker 28 overlay2", os.environ["BENCH_GRAPH"]),
         "store": Engine("docker 28 containerd", os.environ["BENCH_STORE"]),
     }
-    only = os.environ.get("BENCH_ONLY", "")
-    image = Image("bench-large:dev", MB, FILES)
+    image = Image("bench-large:dev", MB, FILES) if set(PARTS) & set(engines) else None
     registry = peers.Registry()
     grown = None
     try:
-        for key in ("root", "store", "graph"):
-            engine = engines[key]
-            if only not in engine.name:
-                continue
-            image.build(engine)
-            first_loads(engine, image)
-            reloads(engine, image, registry)
-            unchanged(engine, image)
-            if key == "root":
-                reloads(engines["user"], image, None, with_kind=False)
-                small(engine)
-                hundred_layers(engine)
-                ten_images(engine)
-            if key == "store":
-                provenance(engine)
-                small(engine)
-            engine.docker("rmi", "-f", image.tag)
-        if os.environ.get("BENCH_LOOP"):
-            row = loop.Loop(engines["root"], os.environ["BENCH_LOOP"], MB, FILES).run(max(RUNS, 5))
-            ROWS.append(row)
-            print(f"{row['case']}: {row['seconds']} {row['note']}", flush=True)
-        if GROWTH and only in engines["root"].name:
-            grown = growth(engines["root"])
+        for part in PARTS:
+            if part == "loop":
+                row = loop.Loop(engines["root"], os.environ["BENCH_LOOP"], MB, FILES).run(max(RUNS, 5))
+                ROWS.append(row)
+                print(f"{row['case']}: {row['seconds']} {row['note']}", flush=True)
+            elif part == "growth":
+                grown = growth(engines["root"])
+            else:
+                with_engine(part, engines, image, registry)
     finally:
         registry.stop()
         finish(engines, grown)
@@ -289,6 +292,11 @@ def finish(engines, grown):
                f"containerd {node_sh(NODES[0], 'ctr --version').split()[-1]} in the nodes"
     result = {"version": 2, "date": time.strftime("%Y-%m-%d"), "machine": f"{os.cpu_count()} cores, {platform.release()}",
               "software": software, "runs": RUNS, "rows": ROWS, "growth": grown}
+    if os.environ.get("BENCH_ADD"):
+        with open("build/bench.json") as f:
+            before = json.load(f)
+        result["rows"] = before["rows"] + ROWS
+        result["growth"] = grown or before["growth"]
     with open("build/bench.json", "w") as f:
         json.dump(result, f, indent=1)
     with open("build/bench.md", "w") as f:
