@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/up_run.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/guest.h"
 #include "cli/progress.h"
 #include "cli/push.h"
 #include "cli/report.h"
@@ -93,6 +95,39 @@ static int load(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *err)
 	return rc;
 }
 
+/* A look at the cluster takes kubectl as long as the load takes the nodes: both at once. */
+struct look {
+	const struct sl_up *up;
+	pthread_t thread;
+	bool running;
+	json_t *live;
+	struct sl_error error;
+};
+
+static void *look_at_cluster(void *ctx)
+{
+	struct look *look = ctx;
+	sl_guest_thread();
+	look->live = sl_up_live(look->up, &look->error);
+	return NULL;
+}
+
+static void begin_look(struct look *look)
+{
+	look->running = pthread_create(&look->thread, NULL, look_at_cluster, look) == 0;
+}
+
+static json_t *end_look(struct look *look, struct sl_error *err)
+{
+	if (look->running)
+		pthread_join(look->thread, NULL);
+	else
+		look->live = sl_up_live(look->up, &look->error);
+	if (!look->live && err)
+		*err = look->error;
+	return look->live;
+}
+
 int sl_up_run_steps(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *err)
 {
 	struct sl_up *up = &run->up;
@@ -108,10 +143,14 @@ int sl_up_run_steps(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *
 	if (!dry && sl_up_build(up, err) < 0)
 		return -1;
 	next_phase(run, cli, SL_UP_BUILD);
-	if (load(run, cli, err) < 0)
+	struct look look = { .up = up };
+	begin_look(&look);
+	int loaded = load(run, cli, err);
+	sl_autojson json_t *live = end_look(&look, loaded < 0 ? NULL : err);
+	if (loaded < 0 || !live)
 		return -1;
 	next_phase(run, cli, SL_UP_LOAD);
-	if (sl_up_mark(up, err) < 0 || sl_up_compare(up, err) < 0 || sl_up_apply(up, dry, err) < 0)
+	if (sl_up_mark(up, err) < 0 || sl_up_compare(up, live, err) < 0 || sl_up_apply(up, dry, err) < 0)
 		return -1;
 	next_phase(run, cli, SL_UP_APPLY);
 	int rc = dry ? 0 : sl_up_wait(up, err);

@@ -330,18 +330,18 @@ static int delete_replaced(struct sl_up *up, struct sl_error *err)
 	return stream.len ? sl_kubectl_run(&up->kubectl, args, &stream, &ignored, err) : 0;
 }
 
-int sl_up_compare(struct sl_up *up, struct sl_error *err)
+json_t *sl_up_live(const struct sl_up *up, struct sl_error *err)
 {
 	static const char *const args[] = { "get", "--ignore-not-found", "-o", "json", "-f", "-", NULL };
 	sl_autobuf struct sl_buf stream = SL_BUF_INIT;
-	sl_autobuf struct sl_buf names = SL_BUF_INIT;
 	if (put_objects(up, object_is_workload, &stream, err) < 0)
-		return -1;
-	if (!stream.len)
-		return 0;
-	sl_autojson json_t *live = sl_kubectl_objects(&up->kubectl, args, &stream, err);
-	if (!live)
-		return -1;
+		return NULL;
+	return stream.len ? sl_kubectl_objects(&up->kubectl, args, &stream, err) : json_array();
+}
+
+int sl_up_compare(struct sl_up *up, const json_t *live, struct sl_error *err)
+{
+	sl_autobuf struct sl_buf names = SL_BUF_INIT;
 	for (size_t i = 0; i < up->n_workloads; i++)
 		if (compare_one(up, &up->workloads[i], find_live(live, &up->workloads[i]), &names) < 0)
 			return sl_error_nomem(err);

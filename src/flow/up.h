@@ -9,6 +9,7 @@
  *	sl_up_build()    the images, by the user's own builder
  *	sl_load_…()      up->load, with sl_up_images() for what is to be loaded
  *	sl_up_mark()     the policy, and in each pod template which images it is for
+ *	sl_up_live()     what the cluster has; may go beside the load
  *	sl_up_compare()  what in the cluster cannot be changed but by replacing it
  *	sl_up_apply()
  *	sl_up_wait()     until the new pods run, or say why they do not
@@ -118,10 +119,14 @@ const char *sl_up_pushed_as(const struct sl_up *up, const struct sl_image *image
 /* Policy, mark, and the names of what was pushed, in up->objects. */
 int sl_up_mark(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
 
+/* The workloads as the cluster has them now, for the next step.  Only reads @up's manifests, so
+ * that it may be done while a load runs.  The caller decrefs; NULL on failure. */
+json_t *sl_up_live(const struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
+
 /* Find workloads whose pods cannot be changed in place (Pod, Job) and that run
  * another content: with up->replace they are deleted, otherwise SL_FAILED names
  * them.  And which the cluster does not roll out by itself. */
-int sl_up_compare(struct sl_up *up, struct sl_error *err) SL_MUST_CHECK;
+int sl_up_compare(struct sl_up *up, const json_t *live, struct sl_error *err) SL_MUST_CHECK;
 
 /* Apply; with @dry_run the server only says what it would do. */
 int sl_up_apply(struct sl_up *up, bool dry_run, struct sl_error *err) SL_MUST_CHECK;
