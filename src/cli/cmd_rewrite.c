@@ -57,9 +57,6 @@ static int canonical_images(const struct sl_strv *given, struct sl_strv *images,
 
 static int check_usage(const struct rewrite_options *given, const struct sl_strv *paths, struct sl_error *err)
 {
-	sl_autostrv struct sl_strv images = SL_STRV_INIT;
-	if (canonical_images(&given->images, &images, err) < 0)
-		return -1;
 	if (given->policy && !sl_policy_exists(given->policy))
 		return sl_error_set(err, SL_USAGE, "--policy is Never, IfNotPresent or Always, not '%s'", given->policy);
 	if (given->in_place + given->diff + given->check > 1)
@@ -261,9 +258,10 @@ static int ask_cluster(struct sl_cli *cli, const struct rewrite_options *given, 
 static int ask_registry(struct sl_cli *cli, const struct rewrite_options *given, const struct inputs *inputs, struct sl_strv *images,
 			struct sl_strv *becomes, struct sl_error *err)
 {
-	sl_autostrv struct sl_strv names = SL_STRV_INIT;
+	sl_autostrv struct sl_strv names = *images;
 	struct sl_via via = { 0 };
-	int rc = canonical_images(&given->images, &names, err);
+	int rc = 0;
+	*images = (struct sl_strv)SL_STRV_INIT;
 	for (size_t i = 0; rc == 0 && !given->images.n && i < inputs->n; i++) {
 		struct sl_error ignored = SL_ERROR_INIT; /* it is told when the file is rewritten */
 		if (sl_manifest_images(inputs->items[i].name, sl_buf_text(&inputs->items[i].text), inputs->items[i].text.len, &names, &ignored) < 0)
@@ -277,15 +275,14 @@ static int ask_registry(struct sl_cli *cli, const struct rewrite_options *given,
 	return rc;
 }
 
-/* Which images are chosen: those that the user names, or by whom it is known. */
+/* Which images are chosen: those in @images, which are those of --image, or by whom it is
+ * known. */
 static int choose_images(struct sl_cli *cli, const struct rewrite_options *given, const struct inputs *inputs, struct sl_strv *images,
 			 struct sl_strv *becomes, struct sl_facts *facts, struct sl_error *err)
 {
 	if (given->via)
 		return ask_registry(cli, given, inputs, images, becomes, err);
-	if (given->images.n)
-		return canonical_images(&given->images, images, err);
-	return ask_cluster(cli, given, images, facts, err);
+	return given->images.n ? 0 : ask_cluster(cli, given, images, facts, err);
 }
 
 static int run_with(struct sl_cli *cli, const struct rewrite_options *given, const struct sl_strv *paths, struct sl_facts *facts,
@@ -293,7 +290,7 @@ static int run_with(struct sl_cli *cli, const struct rewrite_options *given, con
 {
 	sl_autostrv struct sl_strv images = SL_STRV_INIT, becomes = SL_STRV_INIT, files = SL_STRV_INIT;
 	autoinputs struct inputs inputs = { NULL, 0 };
-	if (check_usage(given, paths, err) < 0 || sl_sources_expand(paths, &files, err) < 0 ||
+	if (check_usage(given, paths, err) < 0 || canonical_images(&given->images, &images, err) < 0 || sl_sources_expand(paths, &files, err) < 0 ||
 	    read_inputs(&files, given->kustomize, cli, &inputs, err) < 0 || choose_images(cli, given, &inputs, &images, &becomes, facts, err) < 0)
 		return -1;
 	const struct sl_lint_cluster cluster = { facts, sl_facts_ask };

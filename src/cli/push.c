@@ -45,7 +45,7 @@ int sl_cli_via(struct sl_cli *cli, const char *way, struct sl_via *via, struct s
 	return sl_via_open(way, &kubectl, &cli->cancel, via, err);
 }
 
-static int push_all(struct sl_cli *cli, struct sl_via_push *push, bool dry_run, struct sl_error *err)
+int sl_cli_push_all(const struct sl_cli *cli, struct sl_via_push *push, bool dry_run, struct sl_error *err)
 {
 	if (sl_via_plan(push, dry_run, err) < 0)
 		return -1;
@@ -64,7 +64,7 @@ int sl_cli_push(struct sl_cli *cli, const char *way, struct sl_load *load, const
 	struct sl_via_push push = { .via = &via, .load = load };
 	int rc = take_images(cli, load, references, known_only, err) < 0 || sl_cli_via(cli, way, &via, err) < 0 ? -1 : 0;
 	if (rc == 0)
-		rc = push_all(cli, &push, dry_run, err);
+		rc = sl_cli_push_all(cli, &push, dry_run, err);
 	struct sl_error why = SL_ERROR_INIT;
 	if (!sl_cancelled(&cli->cancel) || cli->json) {
 		if ((sl_report_push(cli, &push, dry_run, rc < 0 ? err : NULL, &why) < 0 || sl_cli_flush(&why) < 0) && rc == 0) {

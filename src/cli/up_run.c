@@ -37,16 +37,6 @@ static void tell(void *ctx, const struct sl_up_workload *workload, const char *l
 		sl_progress_note(cli->progress, what, finish ? finish + strlen("rollout to finish: ") : line, -1);
 }
 
-static int run_push(struct sl_via_push *push, const struct sl_cli *cli, struct sl_error *err)
-{
-	if (sl_via_plan(push, false, err) < 0)
-		return -1;
-	struct sl_progress *progress = sl_progress_start(push->load, cli->quiet ? "none" : cli->progress);
-	int rc = sl_via_run(push, err);
-	sl_progress_stop(progress);
-	return rc;
-}
-
 /* Into a registry instead: a load of its own, as it has no cluster. */
 static int push(struct sl_up *up, struct sl_cli *cli, const char *way, struct sl_error *err)
 {
@@ -61,7 +51,7 @@ static int push(struct sl_up *up, struct sl_cli *cli, const char *way, struct sl
 	if (rc == 0)
 		rc = sl_cli_via(cli, way, &via, err);
 	if (rc == 0)
-		rc = run_push(&push, cli, err);
+		rc = sl_cli_push_all(cli, &push, false, err);
 	for (size_t i = 0; rc == 0 && i < push.n_images; i++)
 		if (sl_strv_add(&up->pushed, push.images[i].name) < 0 || sl_strv_add(&up->references, push.images[i].pod_reference) < 0)
 			rc = sl_error_nomem(err);

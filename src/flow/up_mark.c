@@ -4,12 +4,11 @@
 #include "base/cleanup.h"
 #include "flow/up.h"
 #include "image/reference.h"
+#include "manifest/locate.h"
 #include "manifest/policy.h"
 
 /* As manifest/locate.h has it, on what kubectl made of the manifests. */
 
-static const char *const lists[] = { "initContainers", "containers", "ephemeralContainers" };
-#define N_LISTS (sizeof(lists) / sizeof(lists[0]))
 #define DEPTH_MAX 256
 
 static bool is_opaque(const json_t *object)
@@ -52,10 +51,10 @@ static int add_mark(struct sl_strv *marks, const struct sl_image *image)
  * marks. */
 static int mark_containers(const struct sl_up *up, json_t *spec, struct sl_strv *marks)
 {
-	for (size_t k = 0; k < N_LISTS; k++) {
+	for (const char *const *list = sl_manifest_container_lists; *list; list++) {
 		size_t i;
 		json_t *container;
-		json_array_foreach(json_object_get(spec, lists[k]), i, container) {
+		json_array_foreach(json_object_get(spec, *list), i, container) {
 			const struct sl_image *image = loaded(up, sl_json_str(container, "image"));
 			const char *reference = image ? sl_up_pushed_as(up, image) : NULL;
 			if (reference && json_object_set_new(container, "image", json_string(reference)) < 0)

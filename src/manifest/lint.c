@@ -64,7 +64,7 @@ static int report(const struct linter *linter, const struct sl_yaml_node *at, en
 /* ---- a container's image and policy ---- */
 
 struct subject {
-	const struct sl_yaml_node *map, *image, *policy; /* policy: NULL when it is not there */
+	const struct sl_yaml_node *image, *policy; /* policy: NULL when it is not there */
 	const char *text;      /* the image, as written */
 	const char *canonical;
 	bool latest;           /* no tag, or that one */
@@ -123,7 +123,7 @@ static int check_nodes(const struct linter *linter, const struct subject *it, bo
 
 static int check_policy(const struct linter *linter, const struct subject *it, struct sl_error *err)
 {
-	bool chosen = sl_policy_chooses(linter->rules, it->image);
+	bool chosen = sl_strv_has(linter->rules->images, it->canonical);
 	if (!sl_policy_exists(it->effective))
 		return report(linter, it->policy, SL_LINT_FAILS, err, "imagePullPolicy '%s' is refused by Kubernetes; it is Never, IfNotPresent or Always",
 			      it->effective);
@@ -146,7 +146,7 @@ static int check_image(const struct linter *linter, const struct sl_yaml_node *m
 	sl_autofree char *canonical = sl_reference_canonical(&ref);
 	if (!canonical)
 		return sl_error_nomem(err);
-	struct subject it = { .map = map, .image = image, .text = sl_yaml_str(image), .canonical = canonical };
+	struct subject it = { .image = image, .text = sl_yaml_str(image), .canonical = canonical };
 	const struct sl_yaml_node *policy = sl_yaml_get(map, SL_POLICY_KEY);
 	const char *text = sl_yaml_str(policy);
 	it.latest = ref.tag && !strcmp(ref.tag, "latest");
@@ -205,7 +205,7 @@ static int check_pod(const struct linter *linter, struct sl_error *err)
 	const struct sl_pod *pod = linter->pod;
 	for (const char *const *list = sl_manifest_container_lists; *list; list++) {
 		const struct sl_yaml_node *containers = sl_yaml_get(pod->spec, *list);
-		bool main = list == sl_manifest_container_lists, ephemeral = !strcmp(*list, "ephemeralContainers");
+		bool main = !strcmp(*list, "containers"), ephemeral = !strcmp(*list, "ephemeralContainers");
 		for (size_t i = 0; i < sl_yaml_len(containers); i++) {
 			const struct sl_yaml_node *map = sl_yaml_at(containers, i), *image = sl_manifest_image(map);
 			if (image && check_image(linter, map, image, err) < 0)

@@ -11,10 +11,14 @@ void sl_containers_release(struct sl_containers *containers)
 	*containers = (struct sl_containers)SL_CONTAINERS_INIT;
 }
 
+const char *const sl_manifest_container_lists[] = { "initContainers", "containers", "ephemeralContainers", NULL };
+
 bool sl_manifest_is_container_key(const struct sl_yaml_node *key)
 {
-	return sl_yaml_is(key, "containers") || sl_yaml_is(key, "initContainers") ||
-	       sl_yaml_is(key, "ephemeralContainers");
+	for (const char *const *list = sl_manifest_container_lists; *list; list++)
+		if (sl_yaml_is(key, *list))
+			return true;
+	return false;
 }
 
 bool sl_manifest_is_opaque(const struct sl_yaml_node *map)

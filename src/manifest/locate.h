@@ -32,6 +32,9 @@ int sl_manifest_locate(const struct sl_yaml *yaml, struct sl_containers *contain
 
 /* What the above consists of, for whoever must agree with it. */
 
+/* The lists that hold a pod's containers; NULL at the end. */
+extern const char *const sl_manifest_container_lists[];
+
 /* Whether the list at @key holds containers. */
 bool sl_manifest_is_container_key(const struct sl_yaml_node *key);
 

@@ -6,8 +6,6 @@
 
 #include "manifest/locate.h"
 
-const char *const sl_manifest_container_lists[] = { "containers", "initContainers", "ephemeralContainers", NULL };
-
 void sl_pods_release(struct sl_pods *pods)
 {
 	free(pods->items);

@@ -37,7 +37,4 @@ bool sl_manifest_is_pod(const struct sl_yaml_node *map);
  * a chosen image, there is no volume of an image, and the policy is not Always. */
 bool sl_manifest_is_local(const struct sl_yaml_node *spec, const struct sl_rewrite_rules *rules);
 
-/* The lists that hold a pod's containers; NULL at the end. */
-extern const char *const sl_manifest_container_lists[];
-
 #endif
