@@ -341,10 +341,10 @@ others_loaded_but() {
 	run "$SIDELIFT" load --node refuse-worker refuse-sweep:dev
 	[ "$status" = 0 ]
 	for _ in $(seq 40); do # when nobody waits any more
-		[ -n "$(docker exec refuse-worker ctr -n k8s.io images ls -q | grep sidelift.invalid)" ] || break
+		left=$(docker exec refuse-worker ctr -n k8s.io images ls 2>/dev/null | grep sidelift.invalid) || break
 		sleep 0.25
 	done
-	[ -z "$(docker exec refuse-worker ctr -n k8s.io images ls -q | grep sidelift.invalid)" ]
+	[ -z "$left" ] || { printf '%s\n' "$left" "$output" "$(docker top refuse-worker)"; return 1; }
 	config_on_node refuse-worker docker.io/library/refuse-small:dev
 }
 
