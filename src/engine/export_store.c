@@ -124,12 +124,14 @@ static int look_up(struct sl_store *from, struct sl_image *image, struct sl_erro
 	for (size_t i = 0; i < image->n_layers; i++) {
 		struct sl_layer *layer = &image->layers[i];
 		char diff_id[80];
+		int64_t size;
 		if (layer->size >= 0 && sl_digest_equal(&layer->blob, &layer->diff_id))
 			continue; /* from an earlier try */
-		if (from->ops->look(from, &layer->chain_id, diff_id, &layer->size, err) < 0)
+		if (from->ops->look(from, &layer->chain_id, diff_id, &size, err) < 0)
 			return -1;
 		if (strcmp(diff_id, layer->diff_id.text) != 0)
 			return sl_error_set(err, SL_FAILED, "the engine's store has another layer under chain ID %s", layer->chain_id.text);
+		layer->size = size;
 		layer->blob = layer->diff_id;
 		layer->media_type = SL_MEDIA_LAYER;
 	}

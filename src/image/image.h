@@ -26,7 +26,8 @@ struct sl_layer {
 	struct sl_digest diff_id;
 	struct sl_digest chain_id;
 	struct sl_digest blob;  /* empty until exported; the diff ID when uncompressed */
-	int64_t size;           /* of the blob, bytes; -1 until exported */
+	_Atomic int64_t size;   /* of the blob, bytes; -1 until exported, or until the engine's store was looked
+				 * into, which is while nodes may be asking */
 	const char *media_type; /* of the blob; static */
 };
 
