@@ -105,6 +105,7 @@ int sl_load_open_exporter(struct sl_load *load, struct sl_error *err)
 		return load->exporter ? 0 : -1;
 	}
 	const char *wanted = load->exporter_wanted;
+	struct sl_error last = SL_ERROR_INIT;
 	for (; load->exporter_first < N_WAYS; load->exporter_first++) {
 		const char *name = ways[load->exporter_first].name;
 		if (wanted && strcmp(wanted, name) != 0)
@@ -119,7 +120,9 @@ int sl_load_open_exporter(struct sl_load *load, struct sl_error *err)
 			*err = why;
 		if (sl_cancelled(load->cancel))
 			return -1;
-		sl_info("exporter %s is passed over: %s", name, why.message);
+		if (strcmp(why.message, last.message) != 0) /* `store` is two ways */
+			sl_info("exporter %s is passed over: %s", name, why.message);
+		last = why;
 	}
 	return -1;
 }
