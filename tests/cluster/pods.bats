@@ -17,23 +17,6 @@ teardown_file() {
 	docker rmi -f pods-app:dev >/dev/null 2>&1 || true
 }
 
-# build_app TEXT WHAT: an image that says both and waits
-build_app() {
-	local dir=$BATS_FILE_TMPDIR/app
-	mkdir -p "$dir"
-	cat >"$dir/main.c" <<-'C'
-	#include <signal.h>
-	#include <stdio.h>
-	#include <stdlib.h>
-	#include <unistd.h>
-	static void end(int n) { (void)n; _exit(0); }
-	int main(void) { signal(SIGTERM, end); printf("%s %s\n", TEXT, getenv("WHAT")); fflush(stdout); for (;;) pause(); }
-	C
-	gcc -Os -static -DTEXT="\"$1\"" -o "$dir/app" "$dir/main.c"
-	printf 'FROM scratch\nCOPY app /app\nENV WHAT=%s\nENTRYPOINT ["/app"]\n' "$2" >"$dir/Dockerfile"
-	build_image pods-app:dev "$dir"
-}
-
 # A pod on each node, its policy added by rewrite.
 apply_pods() {
 	local node
@@ -42,44 +25,31 @@ apply_pods() {
 	done | "$SIDELIFT" rewrite - | kubectl apply -f - >/dev/null
 }
 
-# says TEXT: every pod's log is that
-says() {
-	local node got _
-	for node in "${NODES[@]}"; do
-		for _ in $(seq 150); do
-			got=$(kubectl logs "$node" 2>/dev/null) || got=
-			[ "$got" != "$1" ] || break
-			sleep 0.2
-		done
-		[ "$got" = "$1" ] || { echo "$node says '$got', not '$1'"; kubectl describe pod "$node" | tail -15; return 1; }
-	done
-}
-
 @test "a pod with imagePullPolicy: Never runs on every node from what was just loaded" {
-	build_app one first
+	build_talker pods-app:dev one first
 	run "$SIDELIFT" load pods-app:dev
 	[ "$status" = 0 ]
 	apply_pods
-	says "one first"
+	pods_say "one first"
 	[ "$(kubectl get pods -o jsonpath='{.items[*].spec.containers[0].imagePullPolicy}')" = "Never Never Never Never" ]
 	[ "$(kubectl get pods -o jsonpath='{.items[*].status.containerStatuses[0].imageID}' | tr ' ' '\n' | sort -u | sed 's/.*sha256:/sha256:/')" = "$(config_in_engine pods-app:dev)" ]
 }
 
 @test "after a rebuild of the code under the same name the new code runs" {
-	build_app two first
+	build_talker pods-app:dev two first
 	run "$SIDELIFT" load pods-app:dev
 	[ "$status" = 0 ]
 	kubectl delete pods --all --wait=true --timeout=60s >/dev/null
 	apply_pods
-	says "two first"
+	pods_say "two first"
 }
 
 @test "after a rebuild with only ENV changed the new ENV is what runs, at once" {
-	build_app two second
+	build_talker pods-app:dev two second
 	kubectl delete pods --all --wait=true --timeout=60s >/dev/null
 	"$SIDELIFT" load -q pods-app:dev
 	apply_pods
-	says "two second"
+	pods_say "two second"
 }
 
 @test "the image survives a restart of containerd" {
@@ -92,7 +62,7 @@ says() {
 	[ "$(grep -c 'present already' <<<"$output")" = 4 ]
 	kubectl delete pods --all --wait=true --timeout=90s >/dev/null
 	apply_pods
-	says "two second"
+	pods_say "two second"
 }
 
 @test "the kubelet's own collector frees what went straight into snapshots, all of it" {

@@ -42,21 +42,6 @@ hosting() { # YAML: what the cluster says of its registry
 	kubectl -n kube-public create configmap local-registry-hosting --from-literal="localRegistryHosting.v1=$1" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
 }
 
-build_app() { # TEXT
-	local dir=$BATS_FILE_TMPDIR/app
-	mkdir -p "$dir"
-	cat >"$dir/main.c" <<-'C'
-	#include <signal.h>
-	#include <stdio.h>
-	#include <unistd.h>
-	static void end(int n) { (void)n; _exit(0); }
-	int main(void) { signal(SIGTERM, end); puts(TEXT); fflush(stdout); for (;;) pause(); }
-	C
-	gcc -Os -static -DTEXT="\"$1\"" -o "$dir/app" "$dir/main.c"
-	printf 'FROM scratch\nCOPY app /app\nENTRYPOINT ["/app"]\n' >"$dir/Dockerfile"
-	build_image viapods-app:dev "$dir"
-}
-
 apply_pods() { # REFERENCE
 	local node
 	for node in "${NODES[@]}"; do
@@ -64,20 +49,8 @@ apply_pods() { # REFERENCE
 	done | kubectl apply -f - >/dev/null
 }
 
-says() { # TEXT
-	local node got _
-	for node in "${NODES[@]}"; do
-		for _ in $(seq 150); do
-			got=$(kubectl logs "$node" 2>/dev/null) || got=
-			[ "$got" != "$1" ] || break
-			sleep 0.2
-		done
-		[ "$got" = "$1" ] || { echo "$node says '$got', not '$1'"; kubectl describe pod "$node" | tail -15; return 1; }
-	done
-}
-
 @test "without the ConfigMap it is said how a cluster tells, and what to do" {
-	build_app one
+	build_talker viapods-app:dev one
 	run --separate-stderr "$SIDELIFT" load --via registry viapods-app:dev
 	[ "$status" = 1 ]
 	[[ "$stderr" = *"the cluster of context 'kind-viapods' does not say that it has a registry (ConfigMap local-registry-hosting in kube-public, KEP-1755)"*"--via registry=HOST:PORT" ]]
@@ -109,22 +82,22 @@ says() { # TEXT
 	reference=$(jq -r '.images[0].podReference' <<<"$output")
 	[[ "$reference" = "$GATEWAY:$PORT/viapods-app:dev@sha256:"* ]]
 	apply_pods "$reference"
-	says one
+	pods_say one
 	[ "$(kubectl get pods -o jsonpath='{.items[*].status.containerStatuses[0].imageID}' | tr ' ' '\n' | sort -u)" = "${reference/:dev@/@}" ]
 }
 
 @test "the tag moved: under the new digest the new code runs, though the policy is IfNotPresent" {
-	build_app two
+	build_talker viapods-app:dev two
 	run --separate-stderr "$SIDELIFT" load --via registry viapods-app:dev
 	[ "$status" = 0 ]
 	[[ "${lines[1]}" = "  in pods: $GATEWAY:$PORT/viapods-app:dev@sha256:"* ]]
 	kubectl delete pods --all --wait=true --timeout=60s >/dev/null
 	apply_pods "${lines[1]#  in pods: }"
-	says two
+	pods_say two
 }
 
 @test "up --via: build, push, apply by digest, and the new code runs; a second time does nothing" {
-	build_app three
+	build_talker viapods-app:dev three
 	cat >"$BATS_TEST_TMPDIR/web.yaml" <<-Y
 	apiVersion: apps/v1
 	kind: Deployment

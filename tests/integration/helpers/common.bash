@@ -89,3 +89,35 @@ wipe() {
 		docker exec "$node" sh -c 'names=$(ctr -n k8s.io images ls -q); [ -z "$names" ] || ctr -n k8s.io images rm --sync $names >/dev/null'
 	done
 }
+
+# build_talker TAG TEXT [WHAT]: a program that prints TEXT, and WHAT from its
+# environment, and stays
+build_talker() {
+	local dir=$BATS_FILE_TMPDIR/talker
+	mkdir -p "$dir"
+	cat >"$dir/main.c" <<-'C'
+	#include <signal.h>
+	#include <stdio.h>
+	#include <stdlib.h>
+	#include <unistd.h>
+	static void end(int n) { (void)n; _exit(0); }
+	int main(void) { const char *what = getenv("WHAT"); signal(SIGTERM, end); printf("%s%s%s\n", TEXT, what ? " " : "", what ? what : ""); fflush(stdout); for (;;) pause(); }
+	C
+	gcc -Os -static -DTEXT="\"$2\"" -o "$dir/app" "$dir/main.c"
+	printf 'FROM scratch\nCOPY app /app\nENTRYPOINT ["/app"]\n' >"$dir/Dockerfile"
+	[ $# -lt 3 ] || echo "ENV WHAT=$3" >>"$dir/Dockerfile"
+	build_image "$1" "$dir"
+}
+
+# pods_say TEXT: the pod of each node, which is named as the node
+pods_say() {
+	local node got _
+	for node in "${NODES[@]}"; do
+		for _ in $(seq 150); do
+			got=$(kubectl logs "$node" 2>/dev/null) || got=
+			[ "$got" != "$1" ] || break
+			sleep 0.2
+		done
+		[ "$got" = "$1" ] || { echo "$node says '$got', not '$1'"; kubectl describe pod "$node" | tail -15; return 1; }
+	done
+}
