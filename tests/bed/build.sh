@@ -23,18 +23,24 @@ go_build() {
 	mv "$out.tmp" "$out"
 }
 
-# go_install NAME MODULE VERSION: a program of a module without replace directives
+# go_install NAME MODULE VERSION [FLAG...]: a program of a module without replace directives
 go_install() {
-	[ ! -x "$BED_CACHE/bin/$1" ] || return 0
+	local name=$1 module=$2 version=$3
+	shift 3
+	[ ! -x "$BED_CACHE/bin/$name" ] || return 0
 	need_go
-	say "building $1 $3"
-	GOBIN=$BED_CACHE/bin/tmp-$1 retry 3 nice_go install -p 2 -trimpath "$2@$3"
-	mv "$BED_CACHE/bin/tmp-$1/$1" "$BED_CACHE/bin/$1"
-	rmdir "$BED_CACHE/bin/tmp-$1"
+	say "building $name $version"
+	GOBIN=$BED_CACHE/bin/tmp-$name retry 3 nice_go install -p 2 -trimpath "$@" "$module@$version"
+	mv "$BED_CACHE/bin/tmp-$name"/* "$BED_CACHE/bin/$name"
+	rmdir "$BED_CACHE/bin/tmp-$name"
 }
 
 build_kind() { go_install kind sigs.k8s.io/kind "$KIND_VERSION"; }
 build_helm() { go_install helm helm.sh/helm/v3/cmd/helm "$HELM_VERSION"; }
+build_dockerd() {
+	go_install "dockerd-$DOCKER_VERSION" github.com/moby/moby/v2/cmd/dockerd "$MOBY_VERSION" \
+		-ldflags "-s -w -X github.com/moby/moby/v2/dockerversion.Version=$DOCKER_VERSION"
+}
 
 # k8s.io/kubernetes has replace directives, which `go install` refuses: it is
 # built from a module of our own that repeats them.
@@ -165,28 +171,32 @@ runtime_base() { # SUITE PACKAGE...
 }
 
 build_runtime_image() { # SUITE
-	local base=bookworm packages=(docker.io podman openssh-server sudo) runtime=${1%%-*} endpoint c key config='{"bridge":"none","iptables":false}'
+	local base=bookworm packages=(docker.io podman openssh-server sudo) runtime=${1%%-*} endpoint c key version='' config='{"bridge":"none","iptables":false}'
 	engine_answers || die "no engine answers; run tests/bed/engine-up.sh"
 	case $1 in
 	podman) endpoint=/var/run/crio/crio.sock ;;
-	docker-sid*) base=sid packages=(docker.io docker-cli openssh-server sudo) ;;&
+	docker-sid* | docker-newest) base=sid packages=(docker.io docker-cli openssh-server sudo) ;;&
 	docker-*) endpoint=/var/run/cri-dockerd.sock ;;&
 	docker-sid) config='{"bridge":"none","iptables":false,"ip6tables":false,"features":{"containerd-snapshotter":false}}' ;;
+	docker-newest) version=$DOCKER_VERSION config='{"bridge":"none","iptables":false,"ip6tables":false}' ;;
 	docker-sid-containerd) config='{"bridge":"none","iptables":false,"ip6tables":false,"features":{"containerd-snapshotter":true}}' ;;
 	esac
-	key=$(cat "$BED"/node/entrypoint.sh <(echo "$1 $config $endpoint ${packages[*]}") | sha256sum | cut -c1-16)
+	key=$(cat "$BED"/node/entrypoint.sh <(echo "$1 $config $endpoint ${packages[*]}${version:+ $version}") | sha256sum | cut -c1-16)
 	[ "$(docker image inspect -f '{{index .Config.Labels "bed.key"}}' "sidelift-bed:$1" 2>/dev/null)" != "$key" ] || return 0
+	[ "$1" != docker-newest ] || build_dockerd
 	build_rootfs "$base"
 	docker image inspect "sidelift-bed-base:$base" >/dev/null 2>&1 || docker import "$BED_CACHE/rootfs-$base.tar" "sidelift-bed-base:$base" >/dev/null
 	runtime_base "$base" "${packages[@]}"
 	c=$BED_CACHE/ctx-$1
 	rm -rf "$c"
-	mkdir -p "$c"
+	mkdir -p "$c/bin"
+	[ "$1" != docker-newest ] || cp "$BED_CACHE/bin/dockerd-$DOCKER_VERSION" "$c/bin/dockerd"
 	cp "$BED/node/entrypoint.sh" "$c/"
 	echo "$config" >"$c/daemon.json"
 	cat >"$c/Dockerfile" <<-D
 	FROM sidelift-bed-runtimes:$base
 	COPY entrypoint.sh /opt/bed/
+	COPY bin/ /usr/local/sbin/
 	COPY daemon.json /etc/docker/
 	RUN useradd -m -g docker -s /bin/bash docker && echo 'docker ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/docker && \
 	    mkdir -p /run/sshd /etc/containers && \
@@ -245,7 +255,7 @@ for what in "$@"; do
 	kind) build_kind ;;
 	helm) build_helm ;;
 	bookworm | trixie | sid | newest) build_node_image "$what" ;;
-	docker-bookworm | docker-sid | docker-sid-containerd | podman) build_runtime_image "$what" ;;
+	docker-bookworm | docker-sid | docker-sid-containerd | docker-newest | podman) build_runtime_image "$what" ;;
 	*) die "build kind, helm, ${BED_SUITES[*]} ${BED_RUNTIMES[*]} or all, not '$what'" ;;
 	esac
 done

@@ -10,8 +10,10 @@ K8S_VERSION=1.33.13
 KIND_VERSION=v0.33.0
 HELM_VERSION=v3.18.6
 CONTAINERD_VERSION=v2.4.2
+MOBY_VERSION=v2.0.0-beta.24 # of the Go module; it is dockerd
+DOCKER_VERSION=29.8.0
 BED_SUITES=(bookworm trixie sid newest) # containerd 1.6, 1.7, 2.1, and the newest of the Go modules
-BED_RUNTIMES=(docker-bookworm docker-sid docker-sid-containerd podman) # dockerd 20.10, 28, 28 with containerd's store; containers/storage
+BED_RUNTIMES=(docker-bookworm docker-sid docker-sid-containerd docker-newest podman) # dockerd 20.10, 28, 28 with containerd's store, 29; containers/storage
 BED_BIN=$BED_CACHE/bin-$K8S_VERSION
 BED_LABEL=dev.sidelift.bed
 

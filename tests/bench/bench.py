@@ -5,9 +5,10 @@ is run for all of them, in turn; quoted are medians.  The figures of a run belon
 together; single ones say little on a shared machine.
 
 Environment: BENCH_MB (1500), BENCH_RUNS (3), BENCH_GROWTH (100,500,1500,5000, in MB;
-empty: none), BENCH_PARTS (root,loop,growth,store,graph: which, in which order), BENCH_STORE
-and BENCH_GRAPH (addresses of docker 28), BENCH_LOOP (the kubeconfig of a real cluster for
-the inner loop), BENCH_ADD (not empty: add to the rows that build/bench.json has)."""
+empty: none), BENCH_PARTS (root,loop,growth,store,graph,newest: which, in which order),
+BENCH_STORE and BENCH_GRAPH (addresses of docker 28), BENCH_NEWEST (of docker 29),
+BENCH_LOOP (the kubeconfig of a real cluster for the inner loop), BENCH_ADD (not empty:
+add to the rows that build/bench.json has)."""
 import hashlib
 import io
 import json
@@ -27,7 +28,7 @@ from peers import NODES, WORK, Engine, Image, disk, floor, kind, median, node_sh
 
 MB = int(os.environ.get("BENCH_MB", "1500"))
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
-PARTS = os.environ.get("BENCH_PARTS", "root,loop,growth,store,graph").split(",")
+PARTS = os.environ.get("BENCH_PARTS", "root,loop,growth,store,graph,newest").split(",")
 GROWTH = [int(x) for x in os.environ.get("BENCH_GROWTH", "100,500,1500,5000").split(",") if x]
 FILES = 20000 * MB // 1500
 ROWS = []
@@ -268,6 +269,7 @@ def main():
         "user": Engine("docker 20.10, uid 1000", user=1000),
         "graph": Engine("docker 28 overlay2", os.environ["BENCH_GRAPH"]),
         "store": Engine("docker 28 containerd", os.environ["BENCH_STORE"]),
+        "newest": Engine("docker 29 containerd", os.environ["BENCH_NEWEST"]),
     }
     image = Image("bench-large:dev", MB, FILES) if set(PARTS) & set(engines) else None
     registry = peers.Registry()
@@ -288,8 +290,8 @@ def main():
 
 
 def finish(engines, grown):
-    software = f"docker {sh('docker', 'version', '-f', '{{.Server.Version}}').strip()} and " \
-               f"{engines['store'].docker('version', '-f', '{{.Server.Version}}').strip()}, {sh(peers.KIND, '--version').strip()}, " \
+    versions = [engines[name].docker("version", "-f", "{{.Server.Version}}").strip() for name in ("root", "store", "newest")]
+    software = f"docker {', '.join(versions)}; {sh(peers.KIND, '--version').strip()}, " \
                f"containerd {node_sh(NODES[0], 'ctr --version').split()[-1]} in the nodes"
     result = {"version": 2, "date": time.strftime("%Y-%m-%d"), "machine": f"{os.cpu_count()} cores, {platform.release()}",
               "software": software, "runs": RUNS, "rows": ROWS, "growth": grown}

@@ -10,9 +10,9 @@ own_engine=''
 docker info >/dev/null 2>&1 || own_engine=yes
 tests/bed/engine-up.sh
 make --no-print-directory all
-tests/bed/build.sh kind bookworm docker-sid docker-sid-containerd
+tests/bed/build.sh kind bookworm docker-sid docker-sid-containerd docker-newest
 cleanup() {
-	tests/bed/down.sh bench bench-graph bench-store bench-loop
+	tests/bed/down.sh bench bench-graph bench-store bench-newest bench-loop
 	docker images --format '{{.Repository}}:{{.Tag}}' | grep -E '^bench-|/bench-' | xargs -r docker rmi -f >/dev/null 2>&1 || true
 	[ -z "$own_engine" ] || tests/bed/engine-down.sh
 }
@@ -20,6 +20,7 @@ trap cleanup EXIT
 KUBECONFIG=$(tests/bed/nodes-only.sh bench bookworm bookworm bookworm)
 BENCH_GRAPH=$(tests/bed/engine.sh bench-graph docker-sid)
 BENCH_STORE=$(tests/bed/engine.sh bench-store docker-sid-containerd)
+BENCH_NEWEST=$(tests/bed/engine.sh bench-newest docker-newest)
 BENCH_LOOP=${BENCH_LOOP-$(tests/bed/up.sh bench-loop bookworm)}
-export KUBECONFIG BENCH_GRAPH BENCH_STORE BENCH_LOOP
+export KUBECONFIG BENCH_GRAPH BENCH_STORE BENCH_NEWEST BENCH_LOOP
 python3 tests/bench/bench.py "$@"

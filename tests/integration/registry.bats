@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The registry exporter, with real engines: docker 28 with the containerd image store
-# and with a graph driver, and podman.  They build here; the nodes are the default
+# The registry exporter, with real engines: docker 29, docker 28 with the containerd
+# image store and with a graph driver, and podman.  They build here; the nodes are the default
 # engine's, as ever.
 
 load helpers/common
@@ -17,7 +17,7 @@ setup_file() {
 	export STORE GRAPH POD
 }
 
-teardown_file() { "$ROOT/tests/bed/down.sh" registry registry-store registry-graph registry-pod registry-far; }
+teardown_file() { "$ROOT/tests/bed/down.sh" registry registry-store registry-graph registry-pod registry-far registry-newest registry-node; }
 
 setup() {
 	CTX=$BATS_TEST_TMPDIR/ctx
@@ -81,6 +81,22 @@ loads_what_is_lacking() {
 @test "docker with the containerd image store" { loads_what_is_lacking "$STORE" reg-store:dev docker.io/library/reg-store:dev; }
 
 @test "docker with a graph driver" { loads_what_is_lacking "$GRAPH" reg-graph:dev docker.io/library/reg-graph:dev; }
+
+@test "docker 29, as the engine and in a node" {
+	newest=$("$ROOT/tests/bed/engine.sh" registry-newest docker-newest 2>/dev/null)
+	loads_what_is_lacking "$newest" reg-newest:dev docker.io/library/reg-newest:dev
+	node=$(BED_PROVIDER=minikube "$ROOT/tests/bed/nodes-only.sh" registry-node docker-newest 2>/dev/null)
+	run --separate-stderr with "$newest" env KUBECONFIG="$node" "$SIDELIFT" load -o json reg-newest:dev
+	[ "$status" = 0 ]
+	[ "$(sent)" = 2 ]
+	head -c 4000 /dev/urandom >"$CTX/top"
+	build "$newest" reg-newest:dev
+	run --separate-stderr with "$newest" env KUBECONFIG="$node" "$SIDELIFT" load -o json reg-newest:dev
+	[ "$status" = 0 ]
+	[ "$(sent)" = 1 ]
+	docker exec registry-node docker create --name see reg-newest:dev /none
+	docker exec registry-node docker cp see:/top - | tar -xO | cmp - "$CTX/top"
+}
 
 @test "podman" { loads_what_is_lacking "$POD" localhost/reg-pod:dev localhost/reg-pod:dev; }
 
