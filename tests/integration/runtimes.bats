@@ -266,7 +266,8 @@ same_soon() {
 		wait $pid || true
 		for _ in $(seq 40); do
 			now=$(held)
-			[[ $now == *$'\n0'*$'\n0'*$'\n0'*$'\n0'*$'\n0'* ]] && break
+			# the names were looked at before the processes
+			[[ $now == *$'\n0'*$'\n0'*$'\n0'*$'\n0'*$'\n0'* && $now != *sidelift* ]] && break
 			sleep 0.5
 		done
 		[[ $now != *sidelift* ]]
