@@ -90,9 +90,9 @@ static int drop_blobs(struct sl_containerd *self, const struct sl_image *const *
 			bad |= add_release_words(&words, images[i]);
 	if (bad)
 		return sl_error_nomem(err);
-	if (sl_session_send(&self->session, (const char *const *)words.items, words.n, err) < 0)
+	if (sl_session_send_last(&self->session, (const char *const *)words.items, words.n, err) < 0)
 		return -1;
-	return sl_session_send(&self->session, collect, 1, err);
+	return sl_session_send_last(&self->session, collect, 1, err);
 }
 
 static int add_untag_words(const struct sl_containerd *self, struct sl_strv *words, size_t n)
@@ -205,7 +205,7 @@ int sl_containerd_commit(struct sl_target *target, const struct sl_image *const 
 	    settle(self, list, n, err) < 0)
 		return -1;
 	static const char *const forget[] = { "forget" };
-	if (sl_direct_settled(self, err) < 0 || sl_session_send(&self->session, forget, 1, err) < 0)
+	if (sl_direct_settled(self, err) < 0 || sl_session_send_last(&self->session, forget, 1, err) < 0)
 		return -1;
 	bool drop = self->staging && target->discards;
 	self->staging = false;

@@ -418,5 +418,5 @@ int sl_direct_release_words(const struct sl_containerd *self, struct sl_strv *wo
 int sl_direct_settled(struct sl_containerd *self, struct sl_error *err)
 {
 	static const char *const settled[] = { "settled" };
-	return self->direct.n_done ? sl_session_send(&self->session, settled, 1, err) : 0;
+	return self->direct.n_done ? sl_session_send_last(&self->session, settled, 1, err) : 0;
 }

@@ -6,9 +6,11 @@
 # with one command a line on standard input.  Words hold no blanks, quotes or
 # wildcards; the caller sees to that.  Each answer ends, on standard output and
 # on standard error, with a line "TOKEN EXIT-CODE"; sections of an answer are
-# separated by a line "TOKEN".  The command "bye" ends it all well.  When the input
-# ends without it, whatever stopped sidelift, or when an import fails, the script
-# takes back what is half done and ends.
+# separated by a line "TOKEN".  A command behind "quietly" has no answer, for at the
+# end nobody reads any more, and an engine that cannot pass an answer on drops what is
+# left of the input as well (dockerd 20.10).  The command "bye" ends it all well.  When
+# the input ends without it, whatever stopped sidelift, or when an import fails, the
+# script takes back what is half done and ends.
 #
 # A frame is a line with a number of bytes, and the bytes; with "z" before the
 # number they are gzipped; 0 ends the frames.  Where the script that follows has a
@@ -41,11 +43,15 @@ machine() {
 afterwards() { :; }
 serve() {
 	while IFS= read -r line; do
-		[ "$line" != bye ] || {
+		case $line in
+		bye)
 			exec >/dev/null 2>&1
 			afterwards
-			exit 0
-		}
+			exit 0 ;;
+		quietly\ *)
+			run ${line#quietly } >/dev/null 2>&1
+			continue ;;
+		esac
 		run $line
 		rc=$?
 		printf '\n%s %d\n' "$token" "$rc"

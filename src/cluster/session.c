@@ -45,9 +45,10 @@ static bool safe_word(const char *word)
 	return *word && strspn(word, allowed) == strlen(word);
 }
 
-int sl_session_send(struct sl_session *session, const char *const *words, size_t n, struct sl_error *err)
+static int send_line(struct sl_session *session, const char *before, const char *const *words, size_t n, struct sl_error *err)
 {
 	sl_autobuf struct sl_buf line = SL_BUF_INIT;
+	sl_buf_puts(&line, before);
 	for (size_t i = 0; i < n; i++) {
 		if (!safe_word(words[i]))
 			return sl_error_set(err, SL_FAILED, "'%s' has characters that no image or blob name has", words[i]);
@@ -57,11 +58,21 @@ int sl_session_send(struct sl_session *session, const char *const *words, size_t
 	if (line.failed)
 		return sl_error_nomem(err);
 	sl_debug("node command: %.*s", (int)line.len - 1, line.data);
+	return sl_remote_write(session->remote, line.data, line.len, WRITE_SILENCE, err);
+}
+
+int sl_session_send(struct sl_session *session, const char *const *words, size_t n, struct sl_error *err)
+{
 	sl_buf_clear(&session->answer);
 	sl_buf_clear(&session->complaint);
 	sl_buf_clear(&session->remote->out);
 	sl_buf_clear(&session->remote->err);
-	return sl_remote_write(session->remote, line.data, line.len, WRITE_SILENCE, err);
+	return send_line(session, "", words, n, err);
+}
+
+int sl_session_send_last(struct sl_session *session, const char *const *words, size_t n, struct sl_error *err)
+{
+	return send_line(session, "quietly ", words, n, err);
 }
 
 /* Where in @buf the end line begins, and the code in it; -1 when not there yet. */

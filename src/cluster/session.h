@@ -39,6 +39,10 @@ int sl_session_callv(struct sl_session *session, int64_t limit_ms, const char *c
 int sl_session_send(struct sl_session *session, const char *const *words, size_t n, struct sl_error *err) SL_MUST_CHECK;
 int sl_session_receive(struct sl_session *session, int64_t limit_ms, struct sl_error *err) SL_MUST_CHECK;
 
+/* Send a command that has no answer, and behind which comes nothing but more of them
+ * and the end: nobody waits for it. */
+int sl_session_send_last(struct sl_session *session, const char *const *words, size_t n, struct sl_error *err) SL_MUST_CHECK;
+
 /* An error from a command that failed: its own last words. */
 int sl_session_failed(const struct sl_session *session, const char *what, int code, struct sl_error *err);
 
