@@ -273,6 +273,10 @@ def main():
     }
     image = Image("bench-large:dev", MB, FILES) if set(PARTS) & set(engines) else None
     registry = peers.Registry()
+    before = {"rows": [], "growth": None}
+    if os.environ.get("BENCH_ADD"):
+        with open("build/bench.json") as f:
+            before = json.load(f)
     grown = None
     try:
         for part in PARTS:
@@ -284,27 +288,24 @@ def main():
                 grown = growth(engines["root"])
             else:
                 with_engine(part, engines, image, registry)
+            write(engines, grown, before)  # what is measured is not lost with the rest
     finally:
         registry.stop()
-        finish(engines, grown)
+        write(engines, grown, before)
 
 
-def finish(engines, grown):
+def write(engines, grown, before):
     versions = [engines[name].docker("version", "-f", "{{.Server.Version}}").strip() for name in ("root", "store", "newest")]
     software = f"docker {', '.join(versions)}; {sh(peers.KIND, '--version').strip()}, " \
                f"containerd {node_sh(NODES[0], 'ctr --version').split()[-1]} in the nodes"
     result = {"version": 2, "date": time.strftime("%Y-%m-%d"), "machine": f"{os.cpu_count()} cores, {platform.release()}",
-              "software": software, "runs": RUNS, "rows": ROWS, "growth": grown}
-    if os.environ.get("BENCH_ADD"):
-        with open("build/bench.json") as f:
-            before = json.load(f)
-        result["rows"] = before["rows"] + ROWS
-        result["growth"] = grown or before["growth"]
+              "software": software, "runs": RUNS,
+              "rows": before["rows"] + ROWS, "growth": grown or before["growth"]}
     with open("build/bench.json", "w") as f:
         json.dump(result, f, indent=1)
     with open("build/bench.md", "w") as f:
         f.write(plot.markdown(result))
-    if ROWS:
+    if result["rows"]:
         with open("build/bench.svg", "w") as f:
             f.write(plot.svg(result))
 
