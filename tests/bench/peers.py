@@ -147,7 +147,7 @@ def ready_archive(engine, tag, path):
 
 
 def floor(archive):
-    return lambda engine, tag, nodes: ["bash", "-c", "docker exec -i $0 ctr -n k8s.io images import - <$1", nodes[0], archive]
+    return lambda engine, tag, nodes: ["bash", "-c", "env -u DOCKER_HOST docker exec -i $0 ctr -n k8s.io images import - <$1", nodes[0], archive]
 
 
 # ---- images ----
