@@ -43,6 +43,8 @@ static int prepare(struct sl_cli *cli, struct sl_load *load, const struct sl_str
 	if (sl_cli_cluster(cli, err) < 0)
 		return -1;
 	load->cluster = &cli->cluster;
+	if (sl_load_begin(load, err) < 0)
+		return -1;
 	if ((load->archive ? sl_load_archive(load, err) : manifests ? sl_load_named_images(load, references, err)
 								    : sl_load_images(load, references, err)) < 0)
 		return -1;

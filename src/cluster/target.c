@@ -26,8 +26,7 @@ static struct sl_target *open_runtime(const struct sl_cluster *cluster, const st
 	}
 }
 
-struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct sl_node *node,
-				 const struct sl_image *images, size_t n, struct sl_error *err)
+struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct sl_node *node, struct sl_error *err)
 {
 	if (!node->running) {
 		sl_autobuf struct sl_buf start = SL_BUF_INIT;
@@ -35,16 +34,17 @@ struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct 
 		sl_error_set(err, SL_FAILED, "it is not running (%s); start it: %s", node->state, sl_buf_text(&start));
 		return NULL;
 	}
-	struct sl_target *target = open_runtime(cluster, node, err);
-	if (!target)
-		return NULL;
-	if (target->ops->look(target, images, n, err) < 0) {
-		sl_target_close(target, true);
-		return NULL;
-	}
-	sl_info("node '%s': %s, %s, %s%s, %zu layers", node->name, target->ops->runtime, target->architecture,
+	return open_runtime(cluster, node, err);
+}
+
+int sl_target_look(struct sl_target *target, const struct sl_image *images, size_t n, struct sl_error *err)
+{
+	if (target->ops->look(target, images, n, err) < 0)
+		return -1;
+	target->looked = true;
+	sl_info("node '%s': %s, %s, %s%s, %zu layers", target->node->name, target->ops->runtime, target->architecture,
 		target->snapshotter, target->discards ? ", discards unpacked layers" : "", target->n_chains);
-	return target;
+	return 0;
 }
 
 int sl_target_ask_version(struct sl_target *target, struct sl_error *err)

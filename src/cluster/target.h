@@ -5,14 +5,15 @@
 /*
  * A node with its runtime, opened for a load: what it holds, and the way in.
  *
- *	1. sl_target_open() asks the node all that a plan needs, in one go;
+ *	1. sl_target_open() starts a process there, sl_target_look() asks it all that a
+ *	   plan needs, in one go;
  *	2. where layers are missing: sl_target_prepare(), then sl_target_layer() for
  *	   each, in any order;
  *	3. sl_target_commit() makes the names stand for the images and has the node
  *	   confirm it; nothing is visible under a name before;
  *	4. sl_target_close() - without a commit the node takes back what is half done.
  *
- * Or, opened for nothing in particular: sl_target_list() and sl_target_remove().
+ * Or, looked at for nothing in particular: sl_target_list() and sl_target_remove().
  *
  * One thread uses a target at a time.  A new kind of runtime is a new file with
  * its own ops and a line in the table in target.c.
@@ -83,6 +84,7 @@ struct sl_target_ops {
 struct sl_target {
 	const struct sl_target_ops *ops;
 	const struct sl_node *node;  /* borrowed */
+	bool looked;                 /* what follows is known, but for `version` */
 	char *architecture;          /* amd64 */
 	char *version;               /* of the runtime; NULL: it was not asked */
 	char *engine_id;             /* of the Docker engine that is the runtime; else NULL */
@@ -99,11 +101,13 @@ struct sl_target {
 	bool direct_failed;          /* the error is one of the direct way: import may do better */
 };
 
-/* Open @node of @cluster and see what it has of @images [@n] (0: of nothing in
- * particular), which stay the caller's and where they are until it closes the
- * target.  NULL with @err. */
-struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct sl_node *node,
-				 const struct sl_image *images, size_t n, struct sl_error *err) SL_MUST_CHECK;
+/* Open @node of @cluster.  Where its runtime is known, no answer is waited for.  NULL
+ * with @err. */
+struct sl_target *sl_target_open(const struct sl_cluster *cluster, const struct sl_node *node, struct sl_error *err) SL_MUST_CHECK;
+
+/* See what it has of @images [@n] (0: of nothing in particular), which stay the
+ * caller's and where they are until it closes the target. */
+int sl_target_look(struct sl_target *target, const struct sl_image *images, size_t n, struct sl_error *err) SL_MUST_CHECK;
 
 /* Have target->version filled in. */
 int sl_target_ask_version(struct sl_target *target, struct sl_error *err) SL_MUST_CHECK;

@@ -218,6 +218,8 @@ static int prepare(struct sidelift *s, struct sl_load *load, const struct sl_str
 	if (sl_place_cluster(&s->place, err) < 0)
 		return -1;
 	load->cluster = &s->cluster;
+	if (sl_load_begin(load, err) < 0)
+		return -1;
 	return load->archive ? sl_load_archive(load, err) : sl_load_images(load, references, err);
 }
 

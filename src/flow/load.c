@@ -149,11 +149,25 @@ int sl_load_importer(const char *name, enum sl_importer *importer)
 
 /* ---- what the nodes have ---- */
 
+static void open_early(struct sl_load *load, struct sl_load_node *node, void *ctx)
+{
+	if (node->node->runtime == SL_RUNTIME_UNKNOWN)
+		return; /* that takes an answer */
+	node->target = sl_target_open(load->cluster, node->node, &node->error);
+	if (!node->target)
+		node->outcome = SL_OUTCOME_FAILED;
+}
+
 static void open_node(struct sl_load *load, struct sl_load_node *node, void *ctx)
 {
-	if (node->target || node->outcome != SL_OUTCOME_PENDING)
-		return; /* open or done */
-	node->target = sl_target_open(load->cluster, node->node, load->images, load->n_images, &node->error);
+	if (node->outcome != SL_OUTCOME_PENDING || (node->target && node->target->looked))
+		return; /* done or open */
+	if (!node->target)
+		node->target = sl_target_open(load->cluster, node->node, &node->error);
+	if (node->target && sl_target_look(node->target, load->images, load->n_images, &node->error) < 0) {
+		sl_target_close(node->target, true);
+		node->target = NULL;
+	}
 	if (!node->target) {
 		node->outcome = SL_OUTCOME_FAILED;
 		return;
@@ -184,16 +198,31 @@ static int prove(const struct sl_load *load, struct sl_error *err)
 			    cluster->provider, cluster->name, cluster->context);
 }
 
-int sl_load_open(struct sl_load *load, struct sl_error *err)
+static int choose_nodes(struct sl_load *load, struct sl_error *err)
 {
 	const struct sl_cluster *cluster = load->cluster;
-	load->started = sl_now();
-	load->nodes = calloc(cluster->n_nodes, sizeof(*load->nodes));
+	load->nodes = calloc(cluster->n_nodes + 1, sizeof(*load->nodes));
 	if (!load->nodes)
 		return sl_error_nomem(err);
 	for (size_t i = 0; i < cluster->n_nodes; i++)
 		if (cluster->nodes[i].chosen)
 			load->nodes[load->n_nodes++].node = &cluster->nodes[i];
+	return 0;
+}
+
+int sl_load_begin(struct sl_load *load, struct sl_error *err)
+{
+	if (load->cluster->shared)
+		return 0;
+	return choose_nodes(load, err) < 0 ? -1 : sl_each_node(load, open_early, NULL, err);
+}
+
+int sl_load_open(struct sl_load *load, struct sl_error *err)
+{
+	const struct sl_cluster *cluster = load->cluster;
+	load->started = sl_now();
+	if (!load->nodes && choose_nodes(load, err) < 0)
+		return -1;
 	sl_early_begin(load);
 	int rc = sl_each_node(load, open_node, NULL, err);
 	sl_early_end(load);

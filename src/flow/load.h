@@ -5,6 +5,7 @@
 /*
  * Loading images into the nodes of a cluster:
  *
+ *	sl_load_begin()    processes in the nodes: they start while the next is done
  *	sl_load_images()   what is to be loaded: inspected, or found in an archive
  *	sl_load_open()     what each node has, all nodes at once; the guard
  *	sl_load_plan()     what each node lacks
@@ -103,6 +104,10 @@ int sl_load_archive(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
 /* Whether the cluster uses the engine's images as they are, so that there is nothing
  * to load: 1 or 0; -1 with @err for an archive, which is not in the engine. */
 int sl_load_is_shared(const struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+
+/* Where the cluster is known before the images are: have what is needed in the nodes
+ * start already, which takes longer than to ask an engine.  May be left out. */
+int sl_load_begin(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
 
 /* Open the chosen nodes, all at once, and prove that the context means this
  * cluster.  A node that cannot be opened is marked failed; -1 when none could be,

@@ -195,7 +195,6 @@ def growth(engine):
             image.build(engine)
         row = case(f"{mb} MB, 1 MB layer changed", engine, NODES[:1], image.tag, {"sidelift": sidelift}, change, max(RUNS, 5))
         reload_times[mb] = row["seconds"]["sidelift"]
-        engine.docker("rmi", "-f", image.tag)
         image.remove()
     image = Image("bench-many:dev", 5, 20)
 
@@ -260,7 +259,7 @@ def with_engine(part, engines, image, registry):
     if part == "store":
         provenance(engine)
         small(engine)
-    engine.docker("rmi", "-f", image.tag)
+    image.leave(engine)
 
 
 def main():

@@ -110,7 +110,6 @@ class Loop:
                 self.edit()
                 times["kind"].append(self.by_kind()[0])
         peers.sh("kubectl", "delete", "deployment", "loop", env=self.env)
-        self.engine.docker("rmi", "-f", self.image.tag)
         self.image.remove()
         seconds = {p: round(median(t), 3) for p, t in times.items()}
         return {"case": "from the end of docker build to the new pod Running", "engine": self.engine.name, "nodes": 1, "seconds": seconds, "all": times,

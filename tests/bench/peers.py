@@ -153,20 +153,26 @@ def floor(archive):
 # ---- images ----
 
 class Image:
-    """@mb megabytes in three layers of @files files, and 1 MB on top that changes."""
+    """@mb megabytes in three layers of @files files, and 1 MB on top that changes.  It is
+    built from @directory, on those three, so that a change writes 1 MB and no more."""
 
     def __init__(self, tag, mb, files):
-        self.tag, self.directory = tag, f"{WORK}/{tag.replace(':', '-')}"
+        name = tag.removesuffix(":dev")
+        self.tag, self.directory = tag, f"{WORK}/{name}"
+        self.base, self.below, self.engines = f"{name}-below:dev", f"{WORK}/{name}-below", {}
         for d, share in (("a", 0.6), ("b", 0.3), ("c", 0.1)):
             self.layer(d, int(mb * share * 1e6), max(1, int(files * share)))
+        with open(f"{self.below}/Dockerfile", "w") as f:
+            f.write("FROM scratch\nCOPY a /a/\nCOPY b /b/\nCOPY c /c/\n")
+        os.makedirs(self.directory)
         with open(f"{self.directory}/Dockerfile", "w") as f:
-            f.write("FROM scratch\nCOPY a /a/\nCOPY b /b/\nCOPY c /c/\nCOPY top /top\n")
+            f.write(f"FROM {self.base}\nCOPY top /top\n")
         self.change()
 
     def layer(self, name, size, files):
         # half of each file can be packed
         for i in range(files):
-            path = f"{self.directory}/{name}/{i // 100}"
+            path = f"{self.below}/{name}/{i // 100}"
             os.makedirs(path, exist_ok=True)
             with open(f"{path}/{i}", "wb") as f:
                 left = size // files
@@ -180,10 +186,19 @@ class Image:
             f.write(os.urandom(1000000))
 
     def build(self, engine):
+        if engine.address not in self.engines:
+            self.engines[engine.address] = engine
+            engine.build(self.base, self.below)
         engine.build(self.tag, self.directory)
 
+    def leave(self, engine):
+        self.engines.pop(engine.address).docker("rmi", "-f", self.tag, self.base)
+
     def remove(self):
+        for engine in list(self.engines.values()):
+            self.leave(engine)
         shutil.rmtree(self.directory)
+        shutil.rmtree(self.below)
 
 
 def wipe(nodes=None):
