@@ -21,6 +21,5 @@ KUBECONFIG=$(tests/bed/nodes-only.sh bench bookworm bookworm bookworm)
 BENCH_GRAPH=$(tests/bed/engine.sh bench-graph docker-sid)
 BENCH_STORE=$(tests/bed/engine.sh bench-store docker-sid-containerd)
 BENCH_NEWEST=$(tests/bed/engine.sh bench-newest docker-newest)
-BENCH_LOOP=${BENCH_LOOP-$(tests/bed/up.sh bench-loop bookworm)}
-export KUBECONFIG BENCH_GRAPH BENCH_STORE BENCH_NEWEST BENCH_LOOP
+export KUBECONFIG BENCH_GRAPH BENCH_STORE BENCH_NEWEST
 python3 tests/bench/bench.py "$@"
