@@ -115,7 +115,7 @@ static const struct sl_exporter_ops store_ops = {
 };
 
 /* The config's bytes and the layers' sizes. */
-static int look_up(struct sl_store *from, struct sl_image *image, struct sl_error *err)
+static int look_up(struct sl_store *from, struct sl_image *image, const atomic_bool *stop, struct sl_error *err)
 {
 	sl_autobuf struct sl_buf config = SL_BUF_INIT;
 	config.max = SL_DOCUMENT_MAX;
@@ -127,6 +127,8 @@ static int look_up(struct sl_store *from, struct sl_image *image, struct sl_erro
 		int64_t size;
 		if (layer->size >= 0 && sl_digest_equal(&layer->blob, &layer->diff_id))
 			continue; /* from an earlier try */
+		if (stop && *stop)
+			return sl_error_set(err, SL_INTERRUPTED, "it is not needed");
 		if (from->ops->look(from, &layer->chain_id, diff_id, &size, err) < 0)
 			return -1;
 		if (strcmp(diff_id, layer->diff_id.text) != 0)
@@ -146,7 +148,8 @@ static bool is_in_store(const struct sl_image *images, size_t n)
 	return n > 0;
 }
 
-struct sl_exporter *sl_exporter_store(const struct sl_engine *helper, struct sl_image *images, size_t n, struct sl_error *err)
+struct sl_exporter *sl_exporter_store(const struct sl_engine *helper, struct sl_image *images, size_t n, const atomic_bool *stop,
+				      struct sl_error *err)
 {
 	if (!is_in_store(images, n)) {
 		sl_error_set(err, SL_FAILED, "the engine does not keep its images in the overlay2 graph driver's store");
@@ -158,7 +161,7 @@ struct sl_exporter *sl_exporter_store(const struct sl_engine *helper, struct sl_
 	if (from && !good)
 		sl_error_nomem(err);
 	for (size_t i = 0; i < n && good; i++)
-		good = look_up(from, &images[i], err) == 0;
+		good = look_up(from, &images[i], stop, err) == 0;
 	if (!good) {
 		if (store)
 			sl_sha256_free(store->hash);

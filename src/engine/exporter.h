@@ -15,6 +15,8 @@
  * is an error at its end.  A new way out is a new file with its own ops.
  */
 
+#include <stdatomic.h>
+
 #include "engine/engine.h"
 #include "image/image.h"
 
@@ -44,8 +46,9 @@ struct sl_exporter {
 /* From the overlay2 graph driver's own store: the fastest, as only the layers that
  * are asked for are touched.  Read by this process (@helper NULL), or in a container
  * of engine @helper's (engine/store.h).  The images must have been inspected; they are
- * borrowed, and complete on return. */
-struct sl_exporter *sl_exporter_store(const struct sl_engine *helper, struct sl_image *images, size_t n,
+ * borrowed, and complete on return.  That takes time in proportion to their files:
+ * once *@stop is true (NULL: never) it is given up, SL_INTERRUPTED. */
+struct sl_exporter *sl_exporter_store(const struct sl_engine *helper, struct sl_image *images, size_t n, const atomic_bool *stop,
 				      struct sl_error *err) SL_MUST_CHECK;
 
 /* By having the engine push to a registry in this process (engine/registry.h).  The

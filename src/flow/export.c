@@ -10,12 +10,18 @@
 
 static struct sl_exporter *open_store(struct sl_load *load, struct sl_error *err)
 {
-	return sl_exporter_store(NULL, load->images, load->n_images, err);
+	struct sl_error why = SL_ERROR_INIT;
+	struct sl_exporter *exporter = sl_early_take(load, true, &why);
+	if (!exporter && why.status == SL_OK)
+		return sl_exporter_store(NULL, load->images, load->n_images, NULL, err);
+	if (!exporter && err)
+		*err = why;
+	return exporter;
 }
 
 static struct sl_exporter *open_helper(struct sl_load *load, struct sl_error *err)
 {
-	return sl_exporter_store(load->engine, load->images, load->n_images, err);
+	return sl_exporter_store(load->engine, load->images, load->n_images, NULL, err);
 }
 
 /* An engine that packs what it pushes is slower than its own export where all of an
@@ -54,7 +60,7 @@ static int want_lacking(const struct sl_load *load, struct sl_exporter *exporter
 static struct sl_exporter *open_registry(struct sl_load *load, struct sl_error *err)
 {
 	struct sl_error why = SL_ERROR_INIT;
-	struct sl_exporter *exporter = sl_early_take(load, &why);
+	struct sl_exporter *exporter = sl_early_take(load, false, &why);
 	if (!exporter && why.status != SL_OK) {
 		*err = why;
 		return NULL;

@@ -147,13 +147,13 @@ int sl_load_name_images(struct sl_load *load, struct sl_error *err) SL_MUST_CHEC
 int sl_load_open_exporter(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
 bool sl_load_next_exporter(struct sl_load *load);
 
-/* Have the registry exporter begin while the nodes are looked at, where it is the way
- * out and only it can tell what the images are (flow/early.c); and wait for it, which
- * completes the images.  Then: take the exporter, or why there is none; NULL with @err
- * untouched when it has not been tried. */
+/* Have the first way out begin while the nodes are looked at (flow/early.c); and wait
+ * for it where only it can tell what the images are (registry), which completes them.
+ * Then: take the exporter, of the store or of the registry, or why there is none; NULL
+ * with @err untouched when it has not been tried. */
 void sl_early_begin(struct sl_load *load);
 void sl_early_end(struct sl_load *load);
-struct sl_exporter *sl_early_take(struct sl_load *load, struct sl_error *err);
+struct sl_exporter *sl_early_take(struct sl_load *load, bool store, struct sl_error *err);
 void sl_early_release(struct sl_load *load);
 
 /* Whether @name is a way out; and which way in it is: 0, or -1 when there is no such. */
