@@ -167,7 +167,7 @@ static int parse(const struct sl_tarsplit *split, const char *line, struct entry
 	}
 	const char *payload = field(line, ",\"payload\":\"");
 	entry->payload = payload ? payload : "";
-	entry->payload_len = payload ? string_length(payload) : 0;
+	entry->payload_len = strcspn(entry->payload, "\""); /* base64 has nothing that is escaped */
 	return 0;
 }
 

@@ -306,7 +306,7 @@ def write(engines, grown, before):
         json.dump(result, f, indent=1)
     with open("build/bench.md", "w") as f:
         f.write(plot.markdown(result))
-    if result["rows"]:
+    if any(len(row["seconds"]) > 1 for row in result["rows"]):
         with open("build/bench.svg", "w") as f:
             f.write(plot.svg(result))
 
