@@ -66,8 +66,12 @@ static int push(struct sl_up *up, struct sl_cli *cli, const char *way, struct sl
 static int load(struct sl_up_run *run, struct sl_cli *cli, struct sl_error *err)
 {
 	struct sl_load *load = &run->up.load;
-	if (sl_load_begin(load, err) < 0 || sl_up_images(&run->up, err) < 0)
+	if (sl_load_begin(load, err) < 0)
 		return -1;
+	if (sl_up_images(&run->up, err) < 0) {
+		sl_load_leave_nodes(load);
+		return -1;
+	}
 	load->exports = !run->given->dry_run && !cli->cluster.shared && !run->given->via;
 	if (sl_load_open(load, err) < 0)
 		return -1;

@@ -220,7 +220,10 @@ static int prepare(struct sidelift *s, struct sl_load *load, const struct sl_str
 	load->cluster = &s->cluster;
 	if (sl_load_begin(load, err) < 0)
 		return -1;
-	return load->archive ? sl_load_archive(load, err) : sl_load_images(load, references, err);
+	if ((load->archive ? sl_load_archive(load, err) : sl_load_images(load, references, err)) == 0)
+		return 0;
+	sl_load_leave_nodes(load);
+	return -1;
 }
 
 static int load_all(struct sidelift *s, struct sl_load *load, const struct sl_strv *references, struct sl_error *err)

@@ -10,7 +10,7 @@
 #include "base/strv.h"
 #include "image/reference.h"
 
-void sl_load_release(struct sl_load *load)
+void sl_load_leave_nodes(struct sl_load *load)
 {
 	for (size_t k = 0; k < load->n_nodes; k++) {
 		sl_target_close(load->nodes[k].target, true);
@@ -19,6 +19,13 @@ void sl_load_release(struct sl_load *load)
 		free(load->nodes[k].wanted);
 	}
 	free(load->nodes);
+	load->nodes = NULL;
+	load->n_nodes = 0;
+}
+
+void sl_load_release(struct sl_load *load)
+{
+	sl_load_leave_nodes(load);
 	sl_exporter_free(load->exporter);
 	sl_early_release(load);
 	for (size_t i = 0; i < load->n_images; i++)

@@ -108,6 +108,8 @@ int sl_load_is_shared(const struct sl_load *load, struct sl_error *err) SL_MUST_
 /* Where the cluster is known before the images are: have what is needed in the nodes
  * start already, which takes longer than to ask an engine.  May be left out. */
 int sl_load_begin(struct sl_load *load, struct sl_error *err) SL_MUST_CHECK;
+/* It was in vain: nothing is said of the nodes, for they were not tried. */
+void sl_load_leave_nodes(struct sl_load *load);
 
 /* Open the chosen nodes, all at once, and prove that the context means this
  * cluster.  A node that cannot be opened is marked failed; -1 when none could be,

@@ -142,8 +142,14 @@ helpers() { docker ps -aq --filter label=dev.sidelift.helper; }
 			sleep $delay
 			pkill -$signal -u 65534 -x sidelift
 			wait $! || true
-			for _ in $(seq 150); do [ -n "$(docker ps -q --filter label=dev.sidelift.helper)" ] || break; sleep 0.1; done
-			[ -z "$(docker ps -q --filter label=dev.sidelift.helper)" ]
+			# one that was just created may start yet, to find nobody there
+			none=0
+			for _ in $(seq 150); do
+				if [ -n "$(docker ps -q --filter label=dev.sidelift.helper)" ]; then none=0; else none=$((none + 1)); fi
+				[ $none -lt 5 ] || break
+				sleep 0.1
+			done
+			[ $none = 5 ]
 			[ $signal = KILL ] || [ -z "$(helpers)" ]
 		done
 	done
