@@ -111,7 +111,7 @@ apply_pods() { # REFERENCE
 	      containers:
 	      - {name: app, image: 'viapods-app:dev'}
 	Y
-	run --separate-stderr "$SIDELIFT" up --via registry --build viapods-app:dev="$BATS_FILE_TMPDIR/app" -f "$BATS_TEST_TMPDIR/web.yaml"
+	run --separate-stderr "$SIDELIFT" up --via registry --build viapods-app:dev="$BATS_FILE_TMPDIR/talker" -f "$BATS_TEST_TMPDIR/web.yaml"
 	[ "$status" = 0 ]
 	[[ "$output" = *"docker.io/library/viapods-app:dev is pulled as $GATEWAY:$PORT/viapods-app:dev@sha256:"* ]]
 	[ "$(kubectl logs deployment/web)" = three ]
