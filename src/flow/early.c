@@ -44,7 +44,7 @@ static bool is_wanted(const struct sl_load *load, const char *way, bool packed)
 	    (load->exporter_wanted && strcmp(load->exporter_wanted, way) != 0))
 		return false;
 	for (size_t i = 0; i < load->n_images; i++)
-		if (load->images[i].packed != packed || (!packed && !load->images[i].store))
+		if (load->images[i].packed != packed)
 			return false;
 	return true;
 }
@@ -68,29 +68,6 @@ void sl_early_begin(struct sl_load *load)
 		sl_early_release(load);
 }
 
-static void join(struct sl_early *early)
-{
-	if (early->running)
-		pthread_join(early->thread, NULL);
-	early->running = false;
-}
-
-void sl_early_end(struct sl_load *load)
-{
-	struct sl_early *early = load->early;
-	if (!early || early->store || !early->running)
-		return;
-	join(early);
-	if (!early->exporter)
-		return;
-	for (size_t i = 0; i < early->n; i++) {
-		struct sl_image known = early->copies[i];
-		early->copies[i] = load->images[i];
-		load->images[i] = known;
-	}
-	early->exporter->images = load->images;
-}
-
 /* What was found out about the copies, into the images, which node threads may be
  * using: they stay where they are. */
 static int adopt(const struct sl_early *early, struct sl_image *images, struct sl_error *err)
@@ -109,22 +86,44 @@ static int adopt(const struct sl_early *early, struct sl_image *images, struct s
 	return 0;
 }
 
+static void join(struct sl_early *early)
+{
+	if (early->running)
+		pthread_join(early->thread, NULL);
+	early->running = false;
+}
+
+static void finish(struct sl_load *load, struct sl_early *early)
+{
+	if (!early->running)
+		return;
+	join(early);
+	if (!early->exporter)
+		return;
+	if (adopt(early, load->images, &early->error) < 0) {
+		sl_exporter_free(early->exporter);
+		early->exporter = NULL;
+		return;
+	}
+	early->exporter->images = load->images;
+}
+
+void sl_early_end(struct sl_load *load)
+{
+	if (load->early && !load->early->store)
+		finish(load, load->early);
+}
+
 struct sl_exporter *sl_early_take(struct sl_load *load, bool store, struct sl_error *err)
 {
 	struct sl_early *early = load->early;
 	if (!early || early->store != store)
 		return NULL;
-	join(early);
+	finish(load, early);
 	struct sl_exporter *exporter = early->exporter;
 	early->exporter = NULL;
 	if (!exporter && err)
 		*err = early->error;
-	if (exporter && store && adopt(early, load->images, err) < 0) {
-		sl_exporter_free(exporter);
-		exporter = NULL;
-	}
-	if (exporter)
-		exporter->images = load->images;
 	sl_early_release(load);
 	return exporter;
 }

@@ -12,11 +12,11 @@ static struct sl_exporter *open_store(struct sl_load *load, struct sl_error *err
 {
 	struct sl_error why = SL_ERROR_INIT;
 	struct sl_exporter *exporter = sl_early_take(load, true, &why);
-	if (!exporter && why.status == SL_OK)
-		return sl_exporter_store(NULL, load->images, load->n_images, NULL, err);
-	if (!exporter && err)
+	if (!exporter && why.status != SL_OK) {
 		*err = why;
-	return exporter;
+		return NULL;
+	}
+	return exporter ? exporter : sl_exporter_store(NULL, load->images, load->n_images, NULL, err);
 }
 
 static struct sl_exporter *open_helper(struct sl_load *load, struct sl_error *err)

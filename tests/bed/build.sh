@@ -183,14 +183,14 @@ build_runtime_image() { # SUITE
 	esac
 	key=$(cat "$BED"/node/entrypoint.sh <(echo "$1 $config $endpoint ${packages[*]}${version:+ $version}") | sha256sum | cut -c1-16)
 	[ "$(docker image inspect -f '{{index .Config.Labels "bed.key"}}' "sidelift-bed:$1" 2>/dev/null)" != "$key" ] || return 0
-	[ "$1" != docker-newest ] || build_dockerd
+	[ -z "$version" ] || build_dockerd
 	build_rootfs "$base"
 	docker image inspect "sidelift-bed-base:$base" >/dev/null 2>&1 || docker import "$BED_CACHE/rootfs-$base.tar" "sidelift-bed-base:$base" >/dev/null
 	runtime_base "$base" "${packages[@]}"
 	c=$BED_CACHE/ctx-$1
 	rm -rf "$c"
 	mkdir -p "$c/bin"
-	[ "$1" != docker-newest ] || cp "$BED_CACHE/bin/dockerd-$DOCKER_VERSION" "$c/bin/dockerd"
+	[ -z "$version" ] || cp "$BED_CACHE/bin/dockerd-$version" "$c/bin/dockerd"
 	cp "$BED/node/entrypoint.sh" "$c/"
 	echo "$config" >"$c/daemon.json"
 	cat >"$c/Dockerfile" <<-D
