@@ -13,13 +13,7 @@
 
 int sl_node_archive_raw(struct sl_node_archive *archive, const void *data, size_t len, struct sl_error *err)
 {
-	if (sl_remote_write(archive->session->remote, data, len, WRITE_SILENCE, err) == 0)
-		return 0;
-	/* it stopped reading: what it said tells why */
-	struct sl_error ignored = SL_ERROR_INIT;
-	if (err && err->status != SL_INTERRUPTED && sl_session_receive(archive->session, 2000, &ignored) > 0)
-		sl_session_failed(archive->session, archive->importer, 1, err);
-	return -1;
+	return sl_session_write(archive->session, data, len, WRITE_SILENCE, archive->importer, err);
 }
 
 static int from_writer(void *ctx, const void *data, size_t len)

@@ -12,6 +12,8 @@
 
 #define WORDS_MAX 64
 #define WRITE_SILENCE 30000
+/* How long the last words of a process that no longer reads may take; milliseconds. */
+#define LAST_WORDS 2000
 
 int sl_session_token(struct sl_session *session, struct sl_error *err)
 {
@@ -57,16 +59,16 @@ static int send_line(struct sl_session *session, const char *before, const char 
 	sl_buf_puts(&line, "\n");
 	if (line.failed)
 		return sl_error_nomem(err);
-	sl_debug("node command: %.*s", (int)line.len - 1, line.data);
-	return sl_remote_write(session->remote, line.data, line.len, WRITE_SILENCE, err);
-}
-
-int sl_session_send(struct sl_session *session, const char *const *words, size_t n, struct sl_error *err)
-{
 	sl_buf_clear(&session->answer);
 	sl_buf_clear(&session->complaint);
 	sl_buf_clear(&session->remote->out);
 	sl_buf_clear(&session->remote->err);
+	sl_debug("node command: %.*s", (int)line.len - 1, line.data);
+	return sl_session_write(session, line.data, line.len, WRITE_SILENCE, words[0], err);
+}
+
+int sl_session_send(struct sl_session *session, const char *const *words, size_t n, struct sl_error *err)
+{
 	return send_line(session, "", words, n, err);
 }
 
@@ -142,6 +144,19 @@ int sl_session_failed(const struct sl_session *session, const char *what, int co
 	sl_remote_complaint(&view, line, sizeof(line));
 	enum sl_status status = strcasestr(line, "no space left on device") ? SL_NOSPACE : SL_FAILED;
 	return sl_error_set(err, status, "%s failed: %s (exit code %d)", what, *line ? line : "it gave no reason", code);
+}
+
+int sl_session_write(struct sl_session *session, const void *data, size_t len, int64_t silence_ms, const char *what, struct sl_error *err)
+{
+	struct sl_error why = SL_ERROR_INIT, said = SL_ERROR_INIT;
+	if (sl_remote_write(session->remote, data, len, silence_ms, &why) == 0)
+		return 0;
+	int code = why.status == SL_INTERRUPTED ? 0 : sl_session_receive(session, LAST_WORDS, &said);
+	if (code > 0)
+		return sl_session_failed(session, what, code, err);
+	if (err)
+		*err = code < 0 && said.status == SL_CLOSED ? said : why;
+	return -1;
 }
 
 char *sl_session_section(struct sl_session *session, char **at)

@@ -39,6 +39,11 @@ int sl_session_callv(struct sl_session *session, int64_t limit_ms, const char *c
 int sl_session_send(struct sl_session *session, const char *const *words, size_t n, struct sl_error *err) SL_MUST_CHECK;
 int sl_session_receive(struct sl_session *session, int64_t limit_ms, struct sl_error *err) SL_MUST_CHECK;
 
+/* What a command reads in between.  When the process no longer reads, @err is what it
+ * answered or said itself, @what being the name of its failure. */
+int sl_session_write(struct sl_session *session, const void *data, size_t len, int64_t silence_ms, const char *what,
+		     struct sl_error *err) SL_MUST_CHECK;
+
 /* Send a command that has no answer, and behind which comes nothing but more of them
  * and the end: nobody waits for it. */
 int sl_session_send_last(struct sl_session *session, const char *const *words, size_t n, struct sl_error *err) SL_MUST_CHECK;
