@@ -3,6 +3,7 @@
 # One file, no recursion.  `make help` lists the targets.
 #   BUILD=release|debug|asan|fuzz   what to build, below build/$(BUILD)
 #   DEVELOPER=1                     warnings are errors
+#   ISAL=no                         gzip by zlib, also where ISA-L is there
 #   V=1                             show the commands
 
 BUILD ?= release
@@ -15,6 +16,12 @@ VERSION := $(shell sed -n 's/^\#define SIDELIFT_VERSION "\(.*\)"/\1/p' include/s
 PACKAGES := libarchive libcurl jansson zlib yaml-0.1 libcrypto libmicrohttpd
 O := build/$(BUILD)
 
+# Where there is ISA-L, it unpacks gzip.
+ifneq ($(ISAL),no)
+ISAL_PACKAGE := $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo libisal)
+PACKAGES += $(ISAL_PACKAGE)
+endif
+
 ifneq ($(filter-out release debug asan fuzz,$(BUILD)),)
 $(error BUILD is release, debug, asan or fuzz, not '$(BUILD)')
 endif
@@ -23,6 +30,9 @@ CPPFLAGS_ALL := -Isrc -Iinclude -I$(O)/gen -D_GNU_SOURCE $(shell $(PKG_CONFIG) -
 CFLAGS ?= -g
 CFLAGS_ALL := -std=c17 -pthread -fPIC -fvisibility=hidden -fno-strict-aliasing -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wvla -Wno-unused-parameter
+ifneq ($(ISAL_PACKAGE),)
+CPPFLAGS_ALL += -DSL_WITH_ISAL
+endif
 LDFLAGS_ALL := -pthread
 LDLIBS_ALL := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
 ifdef DEVELOPER

@@ -7,6 +7,9 @@ set -euo pipefail
 build=(gcc:gcc make:make pkg-config:pkg-config)
 build_libraries=(libarchive:libarchive-dev libcurl:libcurl4-openssl-dev jansson:libjansson-dev zlib:zlib1g-dev yaml-0.1:libyaml-dev libcrypto:libssl-dev
 	libmicrohttpd:libmicrohttpd-dev)
+case $(dpkg --print-architecture) in # ISA-L is for these alone
+amd64 | arm64) build_libraries+=(libisal:libisal-dev) ;;
+esac
 test=(clang:clang g++:g++ bats:bats jq:jq python3:python3 strace:strace openssl:openssl shellcheck:shellcheck mandoc:mandoc dockerd:docker.io
 	debootstrap:debootstrap runc:runc iptables:iptables ip:iproute2 pkill:procps flock:util-linux docker-registry:docker-registry
 	time:time curl:curl socat:socat zsh:zsh fish:fish tcsh:tcsh sshd:openssh-server podman:podman)

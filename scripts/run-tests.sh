@@ -94,11 +94,13 @@ for part in "${parts[@]}"; do
 		;;
 	build)
 		one build-gcc make --no-print-directory DEVELOPER=1
-		one build-clang make --no-print-directory DEVELOPER=1 CC=clang O=build/clang
+		one build-clang make --no-print-directory DEVELOPER=1 CC=clang O=build/clang ISAL=no
 		;;
 	unit)
 		one build-unit make --no-print-directory DEVELOPER=1 unit-tests
 		unit_tests release
+		one build-unit-clang make --no-print-directory DEVELOPER=1 CC=clang O=build/clang ISAL=no unit-tests
+		unit_tests clang
 		one build-asan make --no-print-directory DEVELOPER=1 BUILD=asan all unit-tests
 		unit_tests asan
 		;;

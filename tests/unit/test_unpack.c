@@ -130,6 +130,21 @@ static void test_gzip_members_in_a_row(void **state)
 	sl_buf_release(&out);
 }
 
+/* As no builder writes it, but gzip knows it. */
+static void test_gzip_header_with_a_checksum(void **state)
+{
+	static const char packed[] = "\037\213\010\002\000\000\000\000\000\003\247\167\001\005\000\372\377\164\150\162\145\145\365\330\305\106\005\000\000\000";
+	struct sl_buf out = SL_BUF_INIT;
+	struct sl_error err = SL_ERROR_INIT;
+	for (size_t piece = 1; piece < 40; piece += 3) {
+		struct bytes bytes = { packed, sizeof(packed) - 1, 0, piece, 0 };
+		sl_buf_clear(&out);
+		if (unpack(&bytes, "three", 5, &out, &err) < 0)
+			fail_msg("in pieces of %zu: %s", piece, err.message);
+	}
+	sl_buf_release(&out);
+}
+
 static void test_what_is_refused(void **state)
 {
 	size_t len = 50000;
@@ -186,6 +201,7 @@ int main(void)
 		cmocka_unit_test(test_zstd),
 		cmocka_unit_test(test_not_packed_at_all),
 		cmocka_unit_test(test_gzip_members_in_a_row),
+		cmocka_unit_test(test_gzip_header_with_a_checksum),
 		cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_nothing),
 	};
