@@ -10,19 +10,20 @@
 #	contents FILTER           blobs and their labels
 #	snapshots SNAPSHOTTER     committed snapshots: chain IDs
 #	list SNAPSHOTTER          records; blobs and their labels; snapshots; what they use
-#	stage SNAPSHOTTER         import the archive in the following frames, whose
-#	                          names are staging names
-#	publish SNAPSHOTTER COMMAND ;; COMMAND...
-#	                          import the archive in the following frames, and do the
-#	                          commands meanwhile
+#	plan LABEL...             for a note of direct unpacking; answers whether that way
+#	                          is open (containerd_direct.sh)
+#	stage SNAPSHOTTER NAME,...|ask
+#	                          import the archive in the following frames, whose
+#	                          names are staging names; the CRI plugin's records with
+#	                          these names, or all that are there before, are left
+#	                          alone should it be taken back
+#	publish SNAPSHOTTER|- COMMAND ;; COMMAND...
+#	                          import the archive in the following frames ("-": all of
+#	                          it is unpacked), and do the commands meanwhile
 #	label DIGEST KEY=VALUE... label a blob
 #	untag NAME...             remove names
 #	remove NAME...            remove images, with the CRI plugin's records of them
 #	forget                    nothing is half done any more
-#	keep NAME,...|ask [LABEL...]  remember these records of the CRI plugin, or all that
-#	                          are there, to leave them alone; answers, with labels for
-#	                          a note of direct unpacking, whether that way is open
-#	                          (containerd_direct.sh)
 #	release SNAPSHOTTER CHAIN... let the garbage collector have what nothing refers to
 #	settled                   nothing of the direct way is to be taken back any more
 #	gc                        collect garbage now
@@ -34,11 +35,19 @@
 staged='' kept=''
 staging=sidelift.invalid/staging/p$$:
 settings='^ *\[|^ *imports|snapshotter|discard_unpacked_layers'
+root=/var/lib/containerd
 # k3s has a containerd of its own
-[ -S /run/containerd/containerd.sock ] || [ ! -S /run/k3s/containerd/containerd.sock ] ||
+[ -S /run/containerd/containerd.sock ] || [ ! -S /run/k3s/containerd/containerd.sock ] || {
 	export CONTAINERD_ADDRESS=/run/k3s/containerd/containerd.sock
+	root=/var/lib/rancher/k3s/agent/containerd
+}
 command -v ctr >/dev/null || ctr() { k3s ctr "$@"; }
 c() { ctr -n k8s.io "$@"; }
+# A blob that a record names; where the content store lies is mostly known, and then it
+# takes no ctr.
+content() {
+	cat "$root/io.containerd.content.v1.content/blobs/sha256/${1#sha256:}" 2>/dev/null || c content get "$1"
+}
 # Deleting a lease synchronously is the way to have garbage collected that
 # touches no image.
 gc() {
@@ -49,7 +58,7 @@ target() {
 }
 # The CRI plugin gives every image a second record, named by its config.
 config_of() {
-	c content get "$1" 2>/dev/null | tr -d '\n\t ' | sed -n 's/.*"config":{[^}]*"digest":"\(sha256:[0-9a-f]*\)".*/\1/p'
+	content "$1" 2>/dev/null | tr -d '\n\t ' | sed -n 's/.*"config":{[^}]*"digest":"\(sha256:[0-9a-f]*\)".*/\1/p'
 }
 # Remove staging names, and the CRI plugin's records of them unless they stood
 # there before or another name has the same image.
@@ -107,31 +116,41 @@ telling() {
 	configs=$(echo "$1" | grep '^sha256:' | digests)
 	[ -z "$configs" ] || { echo "$configs"; echo "$1" | sed 1d | grep -v '^sha256:' | digests; } | sort | uniq -u
 }
-records() { # all|some FILTER...
-	some=$1
-	shift
-	[ $# -gt 0 ] || return 0
-	found=$(c images ls "$@") || return
-	echo "$found"
-	if [ "$some" = all ]; then some=$(echo "$found" | sed 1d | digests); else some=$(telling "$found"); fi
+# The listing of records $1, and manifests of theirs.
+with_manifests() { # LISTING all|some
+	echo "$1"
+	if [ "$2" = all ]; then some=$(echo "$1" | sed 1d | digests); else some=$(telling "$1"); fi
 	for digest in $some; do
 		echo "$token"
 		echo "$digest"
-		c content get "$digest"
+		content "$digest"
 		echo
 	done
 }
+records() { # FILTER...
+	[ $# -gt 0 ] || return 0
+	found=$(c images ls "$@") || return
+	with_manifests "$found" all
+}
+# All is asked for at once: the listings wait in their pipes.
 look() {
-	snapshotter=$1
-	shift
-	machine
-	grep -s -h -E "$settings" /etc/containerd/config.toml || grep -s -E "$settings" /var/lib/rancher/k3s/agent/etc/containerd/config.toml
-	echo "$token"
-	# the snapshots are listed meanwhile: their listing waits in the pipe
+	snapshotter=$1 some=$2
+	shift 2
 	c snapshots --snapshotter "$snapshotter" ls | {
-		records "$@" || exit
+		exec 3<&0
+		{ [ $# = 0 ] || c images ls "$@" && echo "$token"; } | {
+			machine
+			grep -s -h -E "$settings" /etc/containerd/config.toml || grep -s -E "$settings" /var/lib/rancher/k3s/agent/etc/containerd/config.toml
+			echo "$token"
+			found=$(cat)
+			case $found in
+			"$token") ;;
+			*"$token") with_manifests "${found%?"$token"}" "$some" || exit ;;
+			*) exit 1 ;;
+			esac
+		} || exit
 		echo "$token snapshots"
-		cat
+		cat <&3
 	}
 }
 run() {
@@ -140,31 +159,31 @@ run() {
 	case $command in
 	look) look "$@" ;;
 	version) c version ;;
-	records) records all "$@" ;;
+	records) records "$@" ;;
 	contents) c content ls "$@" ;;
 	snapshots) c snapshots --snapshotter "$1" ls ;;
 	list)
 		c images ls && echo "$token" && c content ls && echo "$token" &&
 			c snapshots --snapshotter "$1" ls && echo "$token" && c snapshots --snapshotter "$1" usage -b ;;
+	plan)
+		plan=$*
+		echo "direct=$(able)" ;;
 	stage)
-		staged=yes
-		frames | c images import --snapshotter "$1" - ;;
-	keep)
-		case $1 in
+		case $2 in
 		ask)
 			names=$(c images ls -q) || return
 			kept=$(echo "$names" | grep '^sha256:' | tr '\n' ' ') ;;
-		*) kept=$(echo "$1" | tr , ' ') ;;
+		*) kept=$(echo "$2" | tr , ' ') ;;
 		esac
-		shift
-		plan=$*
-		[ -z "$plan" ] || echo "direct=$(able)" ;;
+		staged=yes
+		frames | c images import --snapshotter "$1" - ;;
 	config) containerd config dump 2>/dev/null | grep -E "$settings" ;;
 	publish)
-		snapshotter=$1
+		how="--snapshotter $1"
+		[ "$1" != - ] || how=--no-unpack
 		shift
 		par "$@" &
-		frames | c images import --snapshotter "$snapshotter" - >/dev/null || {
+		frames | c images import $how - >/dev/null || {
 			status=$?
 			wait
 			return "$status"

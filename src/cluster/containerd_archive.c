@@ -19,54 +19,54 @@ int sl_containerd_new_archive(struct sl_containerd *self, struct sl_error *err)
 	return sl_node_archive_begin(&self->archive, err);
 }
 
-static int begin_staging(struct sl_containerd *self, struct sl_error *err)
+/* Whether the direct way is open in the node. */
+static int ask_for_plan(struct sl_containerd *self, struct sl_error *err)
 {
-	const char *words[] = { "stage", self->target.snapshotter };
-	if (sl_containerd_new_archive(self, err) < 0)
-		return -1;
-	self->staging = true;
-	return sl_session_send(&self->session, words, 2, err);
-}
-
-/* The answer to "keep". */
-static void take_kept(struct sl_containerd *self)
-{
+	sl_autostrv struct sl_strv words = SL_STRV_INIT;
+	if (sl_strv_add(&words, "plan") < 0 || sl_direct_note_words(self, &words) < 0)
+		return sl_error_nomem(err);
+	if (!self->direct.open)
+		return 0;
+	int code = sl_session_callv(&self->session, SL_CONTAINERD_ANSWER, (const char *const *)words.items, words.n, err);
+	if (code)
+		return code < 0 ? -1 : sl_session_failed(&self->session, "asking for its tar", code, err);
 	char *at = NULL, *answer = sl_session_section(&self->session, &at);
 	const char *why = answer && !strncmp(answer, "direct=", 7) ? answer + 7 : "the node does not say";
-	if (!self->direct.open || !strncmp(why, "ok", 2))
-		return;
+	if (!strncmp(why, "ok", 2))
+		return 0;
 	sl_info("node '%s': layers go by import: %.*s", self->target.node->name, (int)strcspn(why, "\n"), why);
 	self->direct.open = false;
+	return 0;
 }
 
-/* Which of the CRI plugin's own records were there: of our images, or, where it is not
+/* Which of the CRI plugin's own records are there: of our images, or, where it is not
  * known which configs these have, of all. */
-static int add_kept_word(const struct sl_containerd *self, struct sl_strv *words)
+static int put_kept(const struct sl_containerd *self, struct sl_buf *kept)
 {
-	sl_autobuf struct sl_buf kept = SL_BUF_INIT;
 	if (!self->n_images || !self->asked_configs)
-		return sl_strv_add(words, "ask");
+		return sl_buf_puts(kept, "ask");
+	sl_buf_puts(kept, ",");
 	for (size_t i = 0; i < self->n_images; i++)
 		if (sl_containerd_record(self, self->images[i].config.text))
-			sl_buf_printf(&kept, "%s,", self->images[i].config.text);
-	return kept.failed ? -1 : sl_strv_add(words, kept.len ? sl_buf_text(&kept) : ",");
+			sl_buf_printf(kept, "%s,", self->images[i].config.text);
+	return kept->failed ? -1 : 0;
 }
 
-/* Have the script remember which of the CRI plugin's own records are there, so
- * that it leaves them alone should it have to clean up; and start the importer, which
- * takes a moment that the export takes as well. */
+/* Start the importer, which takes a moment that the export takes as well; the script
+ * remembers which of the CRI plugin's own records are there, so that it leaves them
+ * alone should it have to clean up. */
 int sl_containerd_prepare(struct sl_target *target, struct sl_error *err)
 {
 	struct sl_containerd *self = sl_containerd_of(target);
-	sl_autostrv struct sl_strv words = SL_STRV_INIT;
-	if (sl_strv_add(&words, "keep") < 0 || add_kept_word(self, &words) < 0 || sl_direct_note_words(self, &words) < 0)
-		return sl_error_nomem(err);
-	int code = sl_session_callv(&self->session, SL_CONTAINERD_ANSWER, (const char *const *)words.items, words.n, err);
-	if (code)
-		return code < 0 ? -1 : sl_session_failed(&self->session, "listing its images", code, err);
-	take_kept(self);
+	sl_autobuf struct sl_buf kept = SL_BUF_INIT;
+	if (ask_for_plan(self, err) < 0 || sl_containerd_new_archive(self, err) < 0)
+		return -1;
 	target->takes_plain = self->direct.open;
-	return begin_staging(self, err);
+	if (put_kept(self, &kept) < 0)
+		return sl_error_nomem(err);
+	const char *words[] = { "stage", target->snapshotter, sl_buf_text(&kept) };
+	self->staging = true;
+	return sl_session_send(&self->session, words, 3, err);
 }
 
 int sl_containerd_layer(struct sl_target *target, const struct sl_digest *diff_id, int64_t size,

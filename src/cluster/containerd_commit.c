@@ -48,7 +48,7 @@ static int publish(struct sl_containerd *self, const struct sl_image *const *ima
 {
 	sl_autostrv struct sl_strv words = SL_STRV_INIT;
 	const char *names[SL_CONTAINERD_IMAGES_MAX];
-	int bad = sl_strv_add(&words, "publish") | sl_strv_add(&words, self->target.snapshotter);
+	int bad = sl_strv_add(&words, "publish") | sl_strv_add(&words, self->staging ? "-" : self->target.snapshotter);
 	for (size_t i = 0; i < n; i++) {
 		names[i] = images[i]->name;
 		/* a config that comes with this archive can be labelled only after it */
