@@ -15,6 +15,9 @@ static const char script[] =
 static void containerd_close(struct sl_target *target, bool done)
 {
 	struct sl_containerd *self = sl_containerd_of(target);
+	if (done)
+		sl_containerd_drop_blobs(self);
+	sl_strv_release(&self->drop);
 	sl_session_end(&self->session, done, CLEANUP_LIMIT);
 	sl_session_release(&self->session);
 	sl_node_archive_release(&self->archive);

@@ -46,6 +46,7 @@ struct sl_containerd {
 	bool staging;
 	size_t n_members;
 	struct sl_direct direct;
+	struct sl_strv drop;     /* the command that lets needless blobs go */
 };
 
 static inline struct sl_containerd *sl_containerd_of(struct sl_target *target)
@@ -102,6 +103,10 @@ int sl_direct_settled(struct sl_containerd *self, struct sl_error *err) SL_MUST_
 
 int sl_containerd_commit(struct sl_target *target, const struct sl_image *const *images, size_t n,
 			 struct sl_error *err);
+
+/* The last thing of all: the node lets blobs go that it no longer needs, and nobody waits
+ * for it. */
+void sl_containerd_drop_blobs(struct sl_containerd *self);
 
 /* Where staging names begin. */
 #define SL_CONTAINERD_STAGING "sidelift.invalid/staging" /* also in the script */

@@ -78,21 +78,22 @@ static int add_release_words(struct sl_strv *words, const struct sl_image *image
 	return bad | sl_strv_add(words, ";;");
 }
 
-/* Let the blobs of layers that are unpacked now go.  The node does that by itself,
- * its answers are not waited for: what it fails to drop costs disk, no more. */
-static int drop_blobs(struct sl_containerd *self, const struct sl_image *const *images, size_t n, struct sl_error *err)
+/* Have the blobs of layers that are unpacked now let go at the end; what the node fails
+ * to drop costs disk, no more. */
+static int plan_drop(struct sl_containerd *self, const struct sl_image *const *images, size_t n, struct sl_error *err)
 {
-	static const char *const collect[] = { "gc" };
-	sl_autostrv struct sl_strv words = SL_STRV_INIT;
-	int bad = sl_strv_add(&words, "par");
+	int bad = sl_strv_add(&self->drop, "par");
 	for (size_t i = 0; i < n; i++)
 		if (images[i]->manifest_text && images[i]->n_layers)
-			bad |= add_release_words(&words, images[i]);
-	if (bad)
-		return sl_error_nomem(err);
-	if (sl_session_send_last(&self->session, (const char *const *)words.items, words.n, err) < 0)
-		return -1;
-	return sl_session_send_last(&self->session, collect, 1, err);
+			bad |= add_release_words(&self->drop, images[i]);
+	return bad ? sl_error_nomem(err) : 0;
+}
+
+void sl_containerd_drop_blobs(struct sl_containerd *self)
+{
+	static const char *const collect[] = { "gc" };
+	if (self->drop.n && sl_session_send_last(&self->session, (const char *const *)self->drop.items, self->drop.n, NULL) == 0)
+		(void)!sl_session_send_last(&self->session, collect, 1, NULL);
 }
 
 static int add_untag_words(const struct sl_containerd *self, struct sl_strv *words, size_t n)
@@ -209,8 +210,6 @@ int sl_containerd_commit(struct sl_target *target, const struct sl_image *const 
 		return -1;
 	bool drop = self->staging && target->discards;
 	self->staging = false;
-	if (drop && drop_blobs(self, list, n, err) < 0)
-		return -1;
 	target->sent = self->session.remote->sent;
-	return 0;
+	return drop ? plan_drop(self, list, n, err) : 0;
 }

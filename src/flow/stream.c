@@ -120,8 +120,10 @@ static void *feed_node(void *ctx)
 	node->n_direct = node->target->n_direct;
 	node->n_imported = node->target->n_imported;
 	node->direct_failed = rc < 0 && node->target->direct_failed && !node->aborted;
-	sl_target_close(node->target, rc == 0 && !needless);
-	node->target = NULL;
+	if (rc < 0 || needless) {
+		sl_target_close(node->target, false);
+		node->target = NULL;
+	} /* else later: what its node then still does, would take from the others */
 	node->outcome = rc < 0 ? SL_OUTCOME_FAILED : needless ? SL_OUTCOME_PRESENT : SL_OUTCOME_LOADED;
 	node->seconds = (double)(sl_now() - worker->load->started) / 1000;
 	atomic_store(&node->phase, SL_PHASE_DONE);
@@ -403,6 +405,12 @@ int sl_load_stream(struct sl_load *load, struct sl_error *err)
 			continue;
 		pthread_join(workers[k].thread, NULL);
 		load->nodes[k].feeding = false;
+	}
+	for (size_t k = 0; k < load->n_nodes; k++) {
+		if (!workers[k].started)
+			continue;
+		sl_target_close(load->nodes[k].target, true);
+		load->nodes[k].target = NULL;
 	}
 	free(workers);
 	return rc;
