@@ -144,6 +144,7 @@ def hundred_layers(engine):
         engine.build("bench-hundred:dev", directory)
     case("100 layers of 1 MB, the 51st changed", engine, NODES[:1], "bench-hundred:dev", {"sidelift": sidelift}, change,
          note=lambda row: f"{row['layers_sent'][0]} layers, {row['bytes_sent'][0] / 1e6:.1f} MB into the node")
+    engine.forget("bench-hundred:dev")
     shutil.rmtree(directory)
 
 
@@ -163,8 +164,7 @@ def ten_images(engine):
     case("ten images on one base of 300 MB", engine, NODES[:1], tags, {"kind": peers.kind_one_by_one, "sidelift": sidelift},
          lambda peer: wipe(NODES[:1]), 1,
          note=lambda row: f"{row['seconds']['kind'] / row['seconds']['sidelift']:.1f} x kind; {row['bytes_sent'][0] / 1e6:.0f} MB into the node")
-    for tag in tags:
-        engine.docker("rmi", "-f", tag)
+    engine.forget(*tags)
     base.remove()
 
 

@@ -17,6 +17,7 @@ NODES = [f"{CLUSTER}-control-plane", f"{CLUSTER}-worker", f"{CLUSTER}-worker2"]
 SIDELIFT = os.path.abspath("build/release/sidelift")
 KIND = os.path.abspath("tests/bed/kind.sh")
 WORK = tempfile.mkdtemp(prefix="sidelift-bench-")
+LABEL = "dev.sidelift.bench" # also in run.sh
 OCI = "application/vnd.oci.image."
 
 
@@ -55,7 +56,12 @@ class Engine:
         return sh("docker", *argv, env=self.env)
 
     def build(self, tag, directory):
-        self.docker("build", "-q", "-t", tag, directory)
+        self.docker("build", "-q", "--label", LABEL, "-t", tag, directory)
+
+    def forget(self, *tags):
+        """And what the builds before them left without a name."""
+        self.docker("rmi", "-f", *tags)
+        self.docker("image", "prune", "-f", "--filter", "label=" + LABEL)
 
 
 def timed(argv, env):
@@ -192,7 +198,7 @@ class Image:
         engine.build(self.tag, self.directory)
 
     def leave(self, engine):
-        self.engines.pop(engine.address).docker("rmi", "-f", self.tag, self.base)
+        self.engines.pop(engine.address).forget(self.tag, self.base)
 
     def remove(self):
         for engine in list(self.engines.values()):

@@ -14,6 +14,7 @@ tests/bed/build.sh kind bookworm docker-sid docker-sid-containerd docker-newest
 cleanup() {
 	tests/bed/down.sh bench bench-graph bench-store bench-newest bench-loop
 	docker images --format '{{.Repository}}:{{.Tag}}' | grep -E '^bench-|/bench-' | xargs -r docker rmi -f >/dev/null 2>&1 || true
+	docker image prune -f --filter label=dev.sidelift.bench >/dev/null || true # see peers.py
 	[ -z "$own_engine" ] || tests/bed/engine-down.sh
 }
 trap cleanup EXIT
