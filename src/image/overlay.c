@@ -175,13 +175,11 @@ static int begin_entry(struct overlay *self, struct archive_entry *from, mode_t 
 	archive_entry_set_filetype(self->entry, type);
 	put_meta(self->entry, meta);
 	uint64_t attributes = 0;
-	/* a link's own mode means nothing */
-	struct meta compared = *meta;
-	if (type == AE_IFLNK)
-		compared.mode = 0;
+	/* a link's own mode means nothing; numbers, for a struct has gaps of any content */
+	const int64_t compared[] = { meta->uid, meta->gid, meta->mtime, meta->nsec, type == AE_IFLNK ? 0 : meta->mode };
 	if (copy_attributes(self, from, type, &attributes))
 		return 1;
-	meta->hash = (mix(0xcbf29ce484222325u, &compared, sizeof(compared)) + attributes) >> 3;
+	meta->hash = (mix(0xcbf29ce484222325u, compared, sizeof(compared)) + attributes) >> 3;
 	return 0;
 }
 

@@ -99,7 +99,7 @@ static void secrets_that_something_needs_stay(void **state)
 		"imagePullSecrets: [{name: a}]\n" C "initContainers: [{image: other:1}]\n",
 		"imagePullSecrets: [{name: a}]\n" C "volumes: [{name: v, image: {reference: 'other:1'}}]\n",
 		"imagePullSecrets: [{name: a}]\n" C "- name: without-an-image\n",
-		"kind: ServiceAccount\nimagePullSecrets: [{name: a}]\n---\n" C,
+		("kind: ServiceAccount\nimagePullSecrets: [{name: a}]\n---\n" C),
 	};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		assert_becomes_by(&drop, texts[i], texts[i], 0);
