@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -311,6 +312,7 @@ def write(engines, grown, before):
             f.write(plot.svg(result))
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and what was started is stopped
 try:
     main()
 finally:
