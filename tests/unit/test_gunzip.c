@@ -13,22 +13,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
-
-struct bytes {
-	const struct sl_buf *all;
-	size_t at, piece, fail_at;
-};
-
-static ssize_t read_bytes(void *ctx, const void **data, struct sl_error *err)
-{
-	struct bytes *bytes = ctx;
-	if (bytes->fail_at && bytes->at >= bytes->fail_at)
-		return sl_error_set(err, SL_CLOSED, "the source broke off");
-	size_t n = bytes->all->len - bytes->at < bytes->piece ? bytes->all->len - bytes->at : bytes->piece;
-	*data = bytes->all->data + bytes->at;
-	bytes->at += n;
-	return (ssize_t)n;
-}
+#include "bytes.h"
 
 static int gunzip(struct bytes *bytes, struct sl_buf *out, struct sl_error *err)
 {
@@ -96,7 +81,7 @@ static void assert_comes_out(const struct sl_buf *packed, const char *text, size
 	struct sl_buf out = SL_BUF_INIT;
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
 		struct sl_error err = SL_ERROR_INIT;
-		struct bytes bytes = { packed, 0, pieces[i], 0 };
+		struct bytes bytes = { packed->data, packed->len, 0, pieces[i], 0 };
 		if (gunzip(&bytes, &out, &err) < 0)
 			fail_msg("in pieces of %zu: %s", pieces[i], err.message);
 		assert_int_equal(out.len, len);
@@ -170,14 +155,14 @@ static void test_cut_anywhere(void **state)
 	for (packed.len = 3; packed.len < whole; packed.len++)
 		for (size_t piece = 5; piece < 100000; piece *= 100) {
 			struct sl_error err = SL_ERROR_INIT;
-			struct bytes bytes = { &packed, 0, piece, 0 };
+			struct bytes bytes = { packed.data, packed.len, 0, piece, 0 };
 			assert_int_equal(gunzip(&bytes, &out, &err), -1);
 			assert_int_equal(err.status, SL_FAILED);
 			assert_string_equal(err.message, "its gzip stream is cut off");
 		}
 	packed.len = whole;
 	struct sl_error err = SL_ERROR_INIT;
-	struct bytes broken = { &packed, 0, 100, 300 };
+	struct bytes broken = { packed.data, packed.len, 0, 100, 300 };
 	assert_int_equal(gunzip(&broken, &out, &err), -1);
 	assert_int_equal(err.status, SL_CLOSED);
 	assert_string_equal(err.message, "the source broke off");
@@ -196,7 +181,7 @@ static void test_damaged(void **state)
 	gzip(text, len, 6, Z_DEFAULT_STRATEGY, NULL, &packed);
 	for (size_t i = 0; i < 3000; i++) {
 		struct sl_error err = SL_ERROR_INIT;
-		struct bytes bytes = { &packed, 0, 1 + draw(5000), 0 };
+		struct bytes bytes = { packed.data, packed.len, 0, 1 + draw(5000), 0 };
 		size_t at = 10 + draw((uint32_t)packed.len - 10), more = 10 + draw((uint32_t)packed.len - 10);
 		char kept = packed.data[at], other = packed.data[more];
 		packed.data[at] = (char)draw(256);
@@ -214,7 +199,7 @@ static void test_damaged(void **state)
 	/* its checksum, and its length */
 	for (size_t back = 1; back <= 8; back++) {
 		struct sl_error err = SL_ERROR_INIT;
-		struct bytes bytes = { &packed, 0, 4096, 0 };
+		struct bytes bytes = { packed.data, packed.len, 0, 4096, 0 };
 		packed.data[packed.len - back] ^= 1;
 		assert_int_equal(gunzip(&bytes, &out, &err), -1);
 		assert_string_equal(err.message, "its gzip stream is damaged");

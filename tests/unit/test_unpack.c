@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "bytes.h"
 #include "image/unpack.h"
 
 static la_ssize_t collect(struct archive *archive, void *ctx, const void *data, size_t len)
@@ -35,24 +36,6 @@ static void pack(const char *text, size_t len, int filter, struct sl_buf *out)
 	assert_int_equal(archive_write_close(archive), ARCHIVE_OK);
 	archive_entry_free(entry);
 	archive_write_free(archive);
-}
-
-/* The bytes in pieces of @piece; after all of them, or after `fail_at`, an error. */
-struct bytes {
-	const char *data;
-	size_t len, at, piece;
-	size_t fail_at;
-};
-
-static ssize_t read_bytes(void *ctx, const void **data, struct sl_error *err)
-{
-	struct bytes *bytes = ctx;
-	if (bytes->fail_at && bytes->at >= bytes->fail_at)
-		return sl_error_set(err, SL_CLOSED, "the source broke off");
-	size_t n = bytes->len - bytes->at < bytes->piece ? bytes->len - bytes->at : bytes->piece;
-	*data = bytes->data + bytes->at;
-	bytes->at += n;
-	return (ssize_t)n;
 }
 
 /* Unpack all of @bytes as the layer that is @expected; what came out, into @out. */
