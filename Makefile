@@ -26,13 +26,11 @@ ifneq ($(filter-out release debug asan fuzz,$(BUILD)),)
 $(error BUILD is release, debug, asan or fuzz, not '$(BUILD)')
 endif
 
-CPPFLAGS_ALL := -Isrc -Iinclude -I$(O)/gen -D_GNU_SOURCE $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
+CPPFLAGS_ALL := -Isrc -Iinclude -I$(O)/gen -D_GNU_SOURCE $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null) \
+	$(ISAL_PACKAGE:libisal=-DSL_WITH_ISAL)
 CFLAGS ?= -g
 CFLAGS_ALL := -std=c17 -pthread -fPIC -fvisibility=hidden -fno-strict-aliasing -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wvla -Wno-unused-parameter
-ifneq ($(ISAL_PACKAGE),)
-CPPFLAGS_ALL += -DSL_WITH_ISAL
-endif
 LDFLAGS_ALL := -pthread
 LDLIBS_ALL := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
 ifdef DEVELOPER

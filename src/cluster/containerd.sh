@@ -119,8 +119,8 @@ telling() {
 # The listing of records $1, and manifests of theirs.
 with_manifests() { # LISTING all|some
 	echo "$1"
-	if [ "$2" = all ]; then some=$(echo "$1" | sed 1d | digests); else some=$(telling "$1"); fi
-	for digest in $some; do
+	if [ "$2" = all ]; then wanted=$(echo "$1" | sed 1d | digests); else wanted=$(telling "$1"); fi
+	for digest in $wanted; do
 		echo "$token"
 		echo "$digest"
 		content "$digest"

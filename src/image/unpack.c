@@ -21,7 +21,7 @@ struct sl_unpack {
 	struct archive *archive;  /* for all else */
 	struct sl_digest diff_id;
 	struct sl_sha256 *hash;
-	bool begun, ended;
+	bool ended;
 };
 
 static ssize_t next_piece(void *ctx, const void **data, struct sl_error *err)
@@ -106,7 +106,6 @@ static int begin_archive(struct sl_unpack *self, struct sl_error *err)
 static int begin(struct sl_unpack *self, struct sl_error *err)
 {
 	ssize_t n = next_piece(self, &self->first, &self->error);
-	self->begun = true;
 	if (n < 0)
 		return failed(self, err);
 	self->first_len = (size_t)n;
@@ -150,7 +149,7 @@ static ssize_t next_bytes(struct sl_unpack *self, const void **data)
 ssize_t sl_unpack_read(void *ctx, const void **data, struct sl_error *err)
 {
 	struct sl_unpack *self = ctx;
-	if (!self->begun && begin(self, err) < 0)
+	if (!self->gunzip && !self->archive && begin(self, err) < 0)
 		return -1;
 	ssize_t n = next_bytes(self, data);
 	if (n < 0)
