@@ -4,6 +4,7 @@ new code is Running.  sidelift up against `kind load docker-image` and `kubectl 
 restart`, on the same nodes, in turn."""
 import json
 import os
+import shlex
 import subprocess
 import threading
 import time
@@ -56,7 +57,7 @@ class Loop:
 
     def build_command(self):
         """Builds, and says when that was over."""
-        return f"docker build -q --label {peers.LABEL} -t {self.image.tag} {self.image.directory} >/dev/null 2>&1 && sync && date +%s.%N >{WORK}/built"
+        return f"{shlex.join(peers.build_words(self.image.tag, self.image.directory))} >/dev/null 2>&1 && sync && date +%s.%N >{WORK}/built"
 
     def until_running(self, argv):
         """Seconds from the end of the build that @argv runs until a pod that was not there before is

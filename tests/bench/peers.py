@@ -32,6 +32,10 @@ def node_sh(node, script):
     return sh("docker", "exec", node, "sh", "-c", script)
 
 
+def build_words(tag, directory):
+    return ["docker", "build", "-q", "--label", LABEL, "-t", tag, directory]
+
+
 class Engine:
     """One that builds; who loads from it is `user`."""
 
@@ -56,7 +60,7 @@ class Engine:
         return sh("docker", *argv, env=self.env)
 
     def build(self, tag, directory):
-        self.docker("build", "-q", "--label", LABEL, "-t", tag, directory)
+        sh(*build_words(tag, directory), env=self.env)
 
     def forget(self, *tags):
         """And what the builds before them left without a name."""
